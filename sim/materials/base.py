@@ -1,0 +1,131 @@
+"""What a constitutive law is: Kirchhoff stress, energy and return map as Warp functions, parameters with units."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import warp as wp
+
+from sim.errors import InputError
+from sim.parameter import ParameterSpec
+from sim.precision import Precision
+
+_KINDS: dict[str, type["Material"]] = {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Material:
+    """A constitutive law; the dataclass fields are its parameters, floats or arrays of one value a particle.
+
+    A law is four Warp functions of the deformation gradient F [3, 3], the velocity gradient C [3, 3] in 1/s and the
+    coefficient vector c (made once from the parameters, for instance Lame's from Young's modulus).
+    """
+
+    PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = ()
+    uses_velocity_gradient: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _KINDS[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        for spec in self.PARAMETERS:
+            spec.check(getattr(self, spec.name), type(self).__name__)
+
+    @classmethod
+    def parameter_count(cls) -> int:
+        return len(cls.PARAMETERS)
+
+    @classmethod
+    def coefficient_count(cls) -> int:
+        return cls.parameter_count()
+
+    @classmethod
+    @functools.cache
+    def coefficients(cls, p: Precision) -> Callable:
+        """Warp function: parameter vector -> coefficient vector c."""
+        vec = p.vector(cls.parameter_count())
+
+        @wp.func
+        def same(parameters: vec) -> vec:
+            return parameters
+
+        return same
+
+    @classmethod
+    def kirchhoff(cls, p: Precision) -> Callable:
+        """Warp function (F, C, c) -> Kirchhoff stress tau = P F^T [Pa]."""
+        raise NotImplementedError
+
+    @classmethod
+    @functools.cache
+    def kirchhoff_vjp(cls, p: Precision) -> Callable:
+        """Warp function (F, C, c, A) -> gradients of tau : A with respect to F, C and c."""
+        real, mat33, vec = p.real, p.mat33, p.vector(cls.coefficient_count())
+        kirchhoff = cls.kirchhoff(p)
+
+        @wp.func
+        def contracted(F: mat33, C: mat33, c: vec, A: mat33) -> real:
+            return wp.ddot(kirchhoff(F, C, c), A)
+
+        @wp.func
+        def vjp(F: mat33, C: mat33, c: vec, A: mat33):
+            gF, gC, gc, gA = wp.grad(contracted)(F, C, c, A)
+            return gF, gC, gc
+
+        return vjp
+
+    @classmethod
+    def energy(cls, p: Precision) -> Callable | None:
+        """Warp function (F, c) -> stored energy per rest volume [J/m^3], or None where the law has none."""
+        return None
+
+    @classmethod
+    def return_map(cls, p: Precision) -> Callable | None:
+        """Warp function (F_trial, c) -> F on the yield surface, or None for an elastic law."""
+        return None
+
+    @classmethod
+    @functools.cache
+    def return_map_vjp(cls, p: Precision) -> Callable | None:
+        """Warp function (F_trial, c, A) -> gradients of F : A with respect to F_trial and c."""
+        return_map = cls.return_map(p)
+        if return_map is None:
+            return None
+        real, mat33, vec = p.real, p.mat33, p.vector(cls.coefficient_count())
+
+        @wp.func
+        def contracted(F: mat33, c: vec, A: mat33) -> real:
+            return wp.ddot(return_map(F, c), A)
+
+        @wp.func
+        def vjp(F: mat33, c: vec, A: mat33):
+            gF, gc, gA = wp.grad(contracted)(F, c, A)
+            return gF, gc
+
+        return vjp
+
+    def wave_speed(self, density: float) -> float:
+        """Fastest elastic wave [m/s] for the density [kg/m^3]; it limits the explicit time step."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict:
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {"kind": type(self).__name__, **{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in fields.items()}}
+
+    @staticmethod
+    def from_dict(data: dict) -> "Material":
+        """The law a dictionary made by `to_dict` describes.
+
+        Errors: `InputError` for an unknown kind or parameter name.
+        """
+        kind = data.get("kind")
+        if kind not in _KINDS:
+            raise InputError(f"material: expected one of {sorted(_KINDS)}, got {kind!r}; correct the kind.")
+        fields = {k: np.asarray(v) if isinstance(v, list) else v for k, v in data.items() if k != "kind"}
+        try:
+            return _KINDS[kind](**fields)
+        except TypeError as error:
+            raise InputError(f"material {kind}: {error}; expected {[s.name for s in _KINDS[kind].PARAMETERS]}.") from None
