@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,40 @@ from sim.parameter import ParameterSpec
 from sim.precision import Precision
 
 _KINDS: dict[str, type["Material"]] = {}
+
+Value = float | np.ndarray
+"""A parameter: one number, or an array of one value a particle."""
+
+
+def _number_or_array(value: Value | Sequence[float], owner: str, unit: str) -> Value:
+    """The value as a float, or as a read-only float64 array where it has entries."""
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{owner}: expected a number or an array in {unit}, got {value!r}; give numbers.") from None
+    array.setflags(write=False)
+    return array if array.ndim else float(array)
+
+
+def attach_vjp(kirchhoff: Callable, vjp: Callable, p: Precision, count: int) -> Callable:
+    """`kirchhoff` with `vjp` registered as its adjoint, so that `wp.grad` of whatever calls it is right and fast.
+
+    Args:
+        kirchhoff: Warp function (F, C, c) -> tau.
+        vjp: Warp function (F, C, c, A) -> gradients of tau : A with respect to F, C and c.
+        p: precision of both.
+        count: number of coefficients in c.
+    """
+    mat33, vec = p.mat33, p.vector(count)
+
+    @wp.func_grad(kirchhoff)
+    def adjoint(F: mat33, C: mat33, c: vec, A: mat33):
+        gF, gC, gc = vjp(F, C, c, A)
+        wp.adjoint[F] += gF
+        wp.adjoint[C] += gC
+        wp.adjoint[c] += gc
+
+    return kirchhoff
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,13 +60,16 @@ class Material:
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = ()
     uses_velocity_gradient: ClassVar[bool] = False
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, abstract: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
-        _KINDS[cls.__name__] = cls
+        if not abstract:
+            _KINDS[cls.__name__] = cls
 
     def __post_init__(self) -> None:
         for spec in self.PARAMETERS:
-            spec.check(getattr(self, spec.name), type(self).__name__)
+            value = _number_or_array(getattr(self, spec.name), f"{type(self).__name__}.{spec.name}", spec.unit)
+            spec.check(value, type(self).__name__)
+            object.__setattr__(self, spec.name, value)
 
     @classmethod
     def parameter_count(cls) -> int:
@@ -107,13 +144,14 @@ class Material:
 
         return vjp
 
-    def wave_speed(self, density: float) -> float:
-        """Fastest elastic wave [m/s] for the density [kg/m^3]; it limits the explicit time step."""
+    def wave_speed(self, density: Value) -> float:
+        """Fastest elastic wave [m/s] among the particles, for the density [kg/m^3]; it limits the explicit time step."""
         raise NotImplementedError
 
     def to_dict(self) -> dict:
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {"kind": type(self).__name__, **{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in fields.items()}}
+        """The law as numbers, lists and strings only, ready for JSON; `Material.from_dict` reads it back."""
+        values = {spec.name: np.asarray(getattr(self, spec.name)).tolist() for spec in self.PARAMETERS}
+        return {"kind": type(self).__name__, **values}
 
     @staticmethod
     def from_dict(data: dict) -> "Material":
@@ -124,8 +162,12 @@ class Material:
         kind = data.get("kind")
         if kind not in _KINDS:
             raise InputError(f"material: expected one of {sorted(_KINDS)}, got {kind!r}; correct the kind.")
-        fields = {k: np.asarray(v) if isinstance(v, list) else v for k, v in data.items() if k != "kind"}
-        try:
-            return _KINDS[kind](**fields)
-        except TypeError as error:
-            raise InputError(f"material {kind}: {error}; expected {[s.name for s in _KINDS[kind].PARAMETERS]}.") from None
+        given = {name: value for name, value in data.items() if name != "kind"}
+        fields = dataclasses.fields(_KINDS[kind])
+        required = {field.name for field in fields if field.default is dataclasses.MISSING}
+        if not required <= set(given) <= {field.name for field in fields}:
+            names = [field.name for field in fields]
+            raise InputError(
+                f"material {kind}: expected the parameters {names}, got {sorted(given)}; correct the names."
+            )
+        return _KINDS[kind](**given)
