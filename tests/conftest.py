@@ -17,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
         torch.set_num_threads(1)
     import warp
 
-    warp.config.quiet = True
+    warp.config.log_level = warp.LOG_WARNING
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,103 @@
+"""`pliant doctor`: show versions, devices, the kernel cache and rendering, and run a short self test.
+
+The self test drops a small body on a rough floor in float64, forward and backward, and compares the gradient with
+finite differences. The exit status is 1 when something that must work does not.
+"""
+
+import argparse
+import os
+import pathlib
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from importlib import metadata
+
+PACKAGES = (
+    "pliant warp-lang torch numpy scipy trimesh pyvista vtk matplotlib imageio imageio-ffmpeg tensorboard tqdm usd-core"
+)
+OPTIONAL = {"usd-core": "export to USD: install the extra `usd`"}
+Row = tuple[str, str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="where the self test runs (default: cpu)")
+    parser.add_argument("--skip-self-test", action="store_true", help="report only")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    show("versions", versions())
+    show("devices", devices())
+    show("kernel cache", kernel_cache())
+    show("rendering", rendering())
+    if arguments.skip_self_test:
+        return 0
+    from scenes.commands.self_test import TOLERANCE, gradient_errors
+
+    print("self test", flush=True)
+    started = time.perf_counter()
+    errors = gradient_errors(device=arguments.device)
+    for parameter, error in errors.items():
+        verdict = "agrees" if error <= TOLERANCE else "DISAGREES"
+        print(f"  {parameter:<24}{verdict} with finite differences, relative error {error:.1e}")
+    print(f"  {'time':<24}{time.perf_counter() - started:.1f} s, compilation included")
+    return 0 if max(errors.values()) <= TOLERANCE else 1
+
+
+def show(title: str, rows: Iterator[Row]) -> None:
+    """Print a title and its rows as they come."""
+    print(title)
+    for name, value in rows:
+        print(f"  {name:<24}{value}", flush=True)
+
+
+def versions() -> Iterator[Row]:
+    yield "python", f"{platform.python_version()} ({sys.executable})"
+    for package in PACKAGES.split():
+        try:
+            yield package, metadata.version(package)
+        except metadata.PackageNotFoundError:
+            yield package, f"not installed ({OPTIONAL.get(package, 'required: install Pliant again')})"
+
+
+def devices() -> Iterator[Row]:
+    import warp as wp
+
+    wp.config.log_level = wp.LOG_WARNING
+    yield "cpu", f"{platform.processor() or platform.machine()}, {usable_cores()} cores usable"
+    for device in wp.get_cuda_devices():
+        yield device.alias, f"{device.name}, {device.total_memory / 2**30:.0f} GiB, sm_{device.arch}"
+    if not wp.get_cuda_devices():
+        yield "cuda", "no device"
+
+
+def usable_cores() -> int:
+    """The cores this process may use; all of them where the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def kernel_cache() -> Iterator[Row]:
+    import warp as wp
+
+    wp.init()
+    folder = pathlib.Path(wp.config.kernel_cache_dir)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    yield "folder", f"{folder} (set WARP_CACHE_PATH to move it)"
+    yield "size", f"{sum(path.stat().st_size for path in files) / 2**20:.1f} MiB in {len(files)} files"
+    key = getattr(wp, "get_cpu_kernel_cache_key", None)
+    if key is not None:
+        yield "key", str(key())
+
+
+def rendering() -> Iterator[Row]:
+    yield "video", ffmpeg()
+
+
+def ffmpeg() -> str:
+    """The version of the ffmpeg that writes videos, or why there is none."""
+    import imageio_ffmpeg
+
+    try:
+        return f"ffmpeg {imageio_ffmpeg.get_ffmpeg_version()}"
+    except RuntimeError as error:
+        return f"no ffmpeg ({error}); .mp4 cannot be written, .gif can"

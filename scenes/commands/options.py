@@ -1,0 +1,57 @@
+"""The options every command that simulates a scene shares, and the rollout they describe."""
+
+import argparse
+import dataclasses
+import inspect
+from typing import TYPE_CHECKING
+
+from scenes.registry import SceneSpec, Settings
+
+if TYPE_CHECKING:
+    from sim.rollout import Rollout
+    from sim.scene import Scene
+
+
+def add_simulation_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scene", metavar="SCENE", help="a name from `pliant list`, or the path of a .py file")
+    parser.add_argument("--steps", type=int, metavar="N", help="number of substeps (default: the scene's)")
+    parser.add_argument("--dt", type=float, metavar="SECONDS", help="length of a substep (default: the scene's)")
+    parser.add_argument("--record-every", type=int, metavar="N", help="substeps from frame to frame")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="copies simulated together (default: 1)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: the scene's)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads on the CPU (default: chosen by size)")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of what is random in the scene")
+
+
+def chosen_settings(spec: SceneSpec, arguments: argparse.Namespace) -> Settings:
+    """The scene's settings with what the command line overrides."""
+    names = ("steps", "dt", "record_every", "dtype")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    return dataclasses.replace(spec.settings, **given)
+
+
+def build_scene(spec: SceneSpec, *, seed: int | None) -> "Scene":
+    """The scene, seeded where it takes a seed.
+
+    Errors: `InputError` for a seed given to a scene in which nothing is random.
+    """
+    if seed is None:
+        return spec.build()
+    if "seed" not in inspect.signature(spec.build).parameters:
+        from sim.errors import InputError
+
+        raise InputError(f"seed: nothing in the scene '{spec.name}' is random, got --seed {seed}; leave it out.")
+    return spec.build(seed=seed)
+
+
+def build_rollout(spec: SceneSpec, settings: Settings, arguments: argparse.Namespace) -> "Rollout":
+    """The rollout of a scene on the chosen device."""
+    model = build_scene(spec, seed=arguments.seed).build(
+        dt=settings.dt,
+        device=arguments.device,
+        batch=arguments.batch,
+        dtype=settings.dtype,
+        threads=arguments.threads,
+    )
+    return model.rollout(steps=settings.steps, record_every=min(settings.record_every, settings.steps))

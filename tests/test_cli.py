@@ -1,0 +1,200 @@
+"""The command line: it explains itself, starts quickly, and answers a mistake with one sentence."""
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from scenes import registry
+from scenes.cli import COMMANDS, main
+from sim.errors import InputError
+
+HEAVY = "{'warp', 'torch', 'numpy', 'scipy', 'pyvista', 'trimesh', 'matplotlib'}"
+SCENE = '''"""A stand-in that moves nothing.
+
+More words.
+"""
+from scenes.registry import Settings
+
+SETTINGS = Settings(dt=1e-3, steps=40, record_every=10)
+
+
+class Stub:
+    def build(self, **options):
+        self.options = options
+        return self
+
+    def rollout(self, **options):
+        self.steps = options["steps"]
+        return self
+
+    def forward(self, parameters=None, progress=None):
+        progress(self.steps)
+        return self
+
+    def save(self, path):
+        open(path, "w").write(repr(self.options))
+
+
+def build():
+    return Stub()
+
+
+def measure(trajectory):
+    return {"distance [m]": 1.25 * trajectory.steps}
+'''
+
+
+@pytest.fixture
+def scene_file(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "still.py"
+    path.write_text(SCENE)
+    return path
+
+
+def answer(capsys: pytest.CaptureFixture, *words: object) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a command line."""
+    try:
+        status = main([str(word) for word in words])
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    return status, *capsys.readouterr()
+
+
+def test_help_loads_neither_simulator_nor_torch():
+    code = f"import sys; from scenes.cli import build_parser; build_parser(); print(sorted({HEAVY} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [["--help"], *([command, "--help"] for command in COMMANDS)], ids=" ".join)
+def test_everything_explains_itself(capsys, words):
+    status, out, _ = answer(capsys, *words)
+    assert status == 0
+    assert out.startswith("usage: pliant")
+
+
+def test_no_command_is_a_usage_error(capsys):
+    status, _, err = answer(capsys)
+    assert status == 2
+    assert "COMMAND" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["lst"], "did you mean 'list'?"),
+        (["simulate"], "choose one of list, run"),
+        (["run", "no_such_scene_at_all"], "scene: expected a known name, got 'no_such_scene_at_all'"),
+        (["train", "no_such_problem_at_all"], "training problem: expected a known name"),
+        (["check-gradients", "no_such_scene_at_all"], "scene: expected a known name"),
+        (["run", "missing.py"], "does not exist"),
+        (["view", "missing.npz"], "does not exist"),
+        (["view", "missing.npz", "--output", "x.bmp"], "expected one of .png"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_gets_one_sentence(capsys, words, sentence):
+    status, _, err = answer(capsys, *words)
+    assert status == 2
+    assert sentence in err
+    assert err.startswith("pliant: ") and err.count("\n") == 1
+
+
+def test_debug_shows_where_an_error_came_from(capsys):
+    status, _, err = answer(capsys, "run", "missing.py", "--debug")
+    assert status == 2
+    assert "Traceback" in err
+
+
+def test_an_interruption_has_its_own_status(capsys, monkeypatch):
+    def interrupt(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scenes.cli.execute", interrupt)
+    assert answer(capsys, "list")[0] == 130
+
+
+def test_a_defect_is_not_hidden(monkeypatch):
+    def fail(words):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("scenes.cli.execute", fail)
+    with pytest.raises(ZeroDivisionError):
+        main(["list"])
+
+
+def test_list_names_every_scene_and_problem(capsys):
+    _, out, _ = answer(capsys, "list")
+    for name, leaf in {**registry.scenes(), **registry.problems()}.items():
+        assert f"  {name} " in out and leaf.description in out
+
+
+def test_list_can_be_read_by_a_script(capsys):
+    _, out, _ = answer(capsys, "list", "--names")
+    assert set(out.split()) == {*registry.scenes(), *registry.problems()}
+
+
+def test_a_scene_of_the_user_runs_from_its_path(capsys, scene_file, tmp_path):
+    output = tmp_path / "made" / "still.npz"
+    status, out, _ = answer(capsys, "run", scene_file, "--steps", 8, "--dtype", "float64", "--output", output)
+    assert status == 0
+    assert "distance [m]: 10" in out
+    assert "'dtype': 'float64'" in output.read_text() and "'dt': 0.001" in output.read_text()
+
+
+def test_a_seed_for_a_scene_without_chance_is_refused(capsys, scene_file):
+    status, _, err = answer(capsys, "run", scene_file, "--seed", 3)
+    assert status == 2
+    assert "nothing in the scene 'still' is random" in err
+
+
+def test_a_file_is_described_without_running_it(tmp_path):
+    path = tmp_path / "explosive.py"
+    path.write_text('"""First line.\n\nSecond."""\nraise RuntimeError\n\n\ndef build(): ...\n')
+    leaf = registry.read_leaf(path)
+    assert leaf.description == "First line"
+    assert leaf.defines == {"build"}
+    assert not leaf.is_scene
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("def build(): ...", "defines no SETTINGS, measure"), ("def build(:", "is not valid Python")],
+)
+def test_a_file_that_is_no_scene_gets_its_sentence(tmp_path, text, sentence):
+    path = tmp_path / "wrong.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        registry.find_scene(str(path))
+
+
+def test_a_near_name_is_suggested():
+    leaf = registry.Leaf("jelly_drop", pathlib.Path("jelly_drop.py"), "", registry.SCENE_NAMES)
+    with pytest.raises(InputError, match="did you mean 'jelly_drop'"):
+        registry.choose("jely-drop", {"jelly_drop": leaf}, kind="scene", required=registry.SCENE_NAMES)
+    assert registry.choose("jelly-drop", {"jelly_drop": leaf}, kind="scene", required=registry.SCENE_NAMES) is leaf
+
+
+@pytest.mark.parametrize("name", registry.scenes())
+def test_every_scene_keeps_the_interface(name):
+    spec = registry.find_scene(name)
+    assert spec.description
+    assert isinstance(spec.settings, registry.Settings)
+    assert callable(spec.build) and callable(spec.measure)
+
+
+@pytest.mark.parametrize("name", registry.problems())
+def test_every_training_problem_keeps_the_interface(name):
+    spec = registry.find_problem(name)
+    assert spec.description
+    assert dataclasses.is_dataclass(spec.arguments)
+    assert callable(spec.train)
+
+
+def test_view_wants_a_best_trajectory_in_a_run_folder(capsys, tmp_path):
+    status, _, err = answer(capsys, "view", tmp_path)
+    assert status == 2
+    assert "holds no" in err
