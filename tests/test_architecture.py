@@ -99,6 +99,16 @@ def test_no_file_exceeds_500_lines():
     assert not {name: count for name, count in long.items() if count > 500}
 
 
+def test_no_assert_speaks_to_users():
+    holding = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in sources(*PRODUCTION)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Assert)
+    ]
+    assert not holding, holding
+
+
 def test_no_file_is_called_utils():
     assert not [name_of(path) for path in sources(*ALLOWED) if path.stem in ("utils", "util", "helpers", "misc")]
 
