@@ -1,0 +1,1 @@
+"""Speed, memory and compilation time of Pliant beside its peers: `python -m benchmarks`."""
