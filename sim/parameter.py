@@ -34,3 +34,75 @@ class ParameterSpec:
             f"{owner}.{self.name}: expected {self.lower:g} {relation} value < {self.upper:g} [{self.unit}], "
             f"got {entries[bad].flat[0]:g}; correct the value."
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A named differentiable quantity of a model: `value` has the full shape [batch, item..., component...].
+
+    A value handed over may leave out leading axes: a scalar or one component vector for everything, [batch, ...] for
+    one value an environment, [items, ...] where that is not ambiguous, or the full shape. Its gradient has the shape
+    of the value that was handed over.
+    """
+
+    name: str
+    spec: ParameterSpec
+    value: np.ndarray
+    components: int = 0  # how many trailing axes make one quantity: 0 scalar, 1 vector, 2 matrix
+    timed: bool = False  # the second axis is time: intervals or knots, any number
+
+    @property
+    def unit(self) -> str:
+        return self.spec.unit
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.spec.lower, self.spec.upper
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    def expand(self, given: np.ndarray | float) -> np.ndarray:
+        """The full array a given value stands for; `InputError` for a shape that does not fit or a value out of bounds."""
+        value = np.asarray(given)
+        if value.dtype.kind not in "fiu":
+            raise InputError(f"{self.name}: expected numbers, got dtype {value.dtype}; convert it to float.")
+        self.spec.check(value, self.name.rpartition(".")[0] or "scene")
+        aligned = self._aligned(value)
+        full = (*self.shape[:1], aligned.shape[1], *self.shape[2:]) if self.timed else self.shape
+        return np.ascontiguousarray(np.broadcast_to(aligned, full), dtype=self.value.dtype)
+
+    def reduce(self, gradient: np.ndarray, given: np.ndarray | float) -> np.ndarray:
+        """Sum of a full gradient over the axes along which the given value was repeated; shape of the given value."""
+        aligned = self._aligned(np.asarray(given))
+        repeated = tuple(
+            axis for axis in range(gradient.ndim) if aligned.shape[axis] == 1 and gradient.shape[axis] != 1
+        )
+        return gradient.sum(axis=repeated, keepdims=True).reshape(np.shape(given))
+
+    def _aligned(self, value: np.ndarray) -> np.ndarray:
+        """The value with axes of length one where it left some out."""
+        tail = self.shape[len(self.shape) - self.components :]
+        lead = value.shape[: value.ndim - self.components] if value.ndim >= self.components else None
+        wanted = self.shape[: len(self.shape) - self.components]
+        if lead is None or value.shape[len(lead) :] != tail:
+            raise self._misfit(value)
+        candidates = [(1,) * len(wanted)] if not lead else []
+        if len(lead) == len(wanted):
+            candidates.append(lead)
+        if len(lead) == 1 and len(wanted) == 2:
+            environments, items = lead + (1,), (1,) + lead
+            candidates += [items, environments] if self.timed else [environments, items]
+        for shape in candidates:
+            if all(a in (1, b) or (self.timed and axis == 1) for axis, (a, b) in enumerate(zip(shape, wanted, strict=True))):
+                return value.reshape(shape + tail)
+        raise self._misfit(value)
+
+    def _misfit(self, value: np.ndarray) -> InputError:
+        shape = list(self.shape)
+        if self.timed:
+            shape[1:2] = ["intervals"]
+        return InputError(
+            f"{self.name}: expected shape {shape} or one without leading axes, got {list(value.shape)}; reshape the value."
+        )

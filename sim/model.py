@@ -1,0 +1,191 @@
+"""A scene made ready to run: frozen arrays, laws and named parameters on one device in one precision."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from sim.colliders.kinematics import POSE
+from sim.errors import InputError
+from sim.mpm.contact import solid_struct
+from sim.mpm.transfers import grid_struct
+from sim.parameter import Parameter, ParameterSpec
+from sim.precision import Precision
+from sim.shapes import Shape
+
+POSITION = ParameterSpec("position", "m", meaning="initial position of every particle")
+VELOCITY = ParameterSpec("velocity", "m/s", meaning="initial velocity of every particle")
+VELOCITY_GRADIENT = ParameterSpec("velocity_gradient", "1/s", meaning="initial APIC velocity gradient")
+DEFORMATION = ParameterSpec("deformation_gradient", "1", meaning="initial deformation gradient")
+DENSITY = ParameterSpec("density", "kg/m^3", 0.0, meaning="mass per rest volume")
+GRAVITY = ParameterSpec("gravity", "m/s^2", meaning="acceleration of every particle")
+ACTIVATION = ParameterSpec("activation", "1", meaning="activation of every muscle group in every control interval")
+STRENGTH = ParameterSpec("muscle_strength", "Pa", 0.0, lower_closed=True, meaning="active stress at activation 1")
+POSE_SPEC = ParameterSpec("pose", "m, 1", meaning="position and quaternion (xyzw) at every knot")
+FRICTION = ParameterSpec("friction", "1", 0.0, lower_closed=True, meaning="Coulomb's coefficient")
+
+
+@dataclasses.dataclass(frozen=True)
+class MuscleModel:
+    """Rest direction of the fibre [items, 3] and muscle group [items] (-1: passive) of a body's particles."""
+
+    group: np.ndarray
+    fibre: np.ndarray
+    groups: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """A body of material points: the first of its items in one environment, their number and rest volumes [items] m^3."""
+
+    name: str
+    first: int
+    items: int
+    volume: np.ndarray
+    material: Any
+    parameters: tuple[Parameter, ...]
+    muscle: MuscleModel | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Collider:
+    """A rigid obstacle: shape, what its surface does, and its own parameters (pose, friction)."""
+
+    name: str
+    shape: Shape
+    surface: int
+    parameters: tuple[Parameter, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class GridSpec:
+    """Where the nodes are: the first one [m], spacing [m], counts, and what each of the six walls does."""
+
+    lower: np.ndarray
+    spacing: float
+    counts: tuple[int, int, int]
+    walls: tuple[int, ...]
+
+    def to_dict(self) -> dict:
+        return {**dataclasses.asdict(self), "lower": self.lower.tolist()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+    """Everything about a scene that does not change while it runs. Made by `Scene.build`."""
+
+    description: dict
+    device: wp.Device
+    precision: Precision
+    dt: float
+    batch: int
+    threads: int
+    seed: int
+    grid_spec: GridSpec
+    bodies: tuple[Body, ...]
+    colliders: tuple[Collider, ...]
+    gravity: Parameter
+
+    @property
+    def particle_count(self) -> int:
+        """Particles of all bodies in all environments."""
+        return self.batch * sum(body.items for body in self.bodies)
+
+    @property
+    def nodes_each(self) -> int:
+        """Grid nodes of one environment."""
+        return int(np.prod(self.grid_spec.counts))
+
+    @property
+    def node_count(self) -> int:
+        return self.batch * self.nodes_each
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Every differentiable parameter by its name, with unit, bounds and value."""
+        return self._parameters
+
+    def rollout(self, steps: int, **options: Any) -> "Any":
+        """A `Rollout` of this model over `steps` substeps; see `sim.rollout.Rollout` for the options."""
+        from sim.rollout import Rollout
+
+        return Rollout(self, steps, **options)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raise `InputError` for a name that is no parameter."""
+        for name in names:
+            if name not in self._parameters:
+                near = difflib.get_close_matches(name, self._parameters, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "see model.parameters()."
+                raise InputError(f"parameter: expected one of {len(self._parameters)} names, got {name!r}; {hint}")
+
+    def item_of(self, particle: int) -> tuple[str, int, int]:
+        """(body, environment, item) of a particle counted over the whole model."""
+        for body in self.bodies:
+            local = particle - body.first * self.batch
+            if 0 <= local < body.items * self.batch:
+                return body.name, local // body.items, local % body.items
+        raise IndexError(particle)
+
+    @cached_property
+    def _parameters(self) -> dict[str, Parameter]:
+        owners = [self.gravity, *(q for owner in (*self.bodies, *self.colliders) for q in owner.parameters)]
+        return {parameter.name: parameter for parameter in owners}
+
+    @cached_property
+    def grid(self) -> Any:
+        """The nodes as the Warp struct that kernels take."""
+        grid, spec = grid_struct(self.precision)(), self.grid_spec
+        grid.lower = self.precision.vec3(*spec.lower.tolist())
+        grid.dx, grid.inv_dx, grid.dt = spec.spacing, 1.0 / spec.spacing, self.dt
+        grid.nx, grid.ny, grid.nz = spec.counts
+        return grid
+
+    @cached_property
+    def walls(self) -> Any:
+        return wp.types.vector(6, int)(*self.grid_spec.walls)
+
+    @cached_property
+    def distances(self) -> wp.array:
+        """Distance volumes of all mesh colliders, one after the other."""
+        values = [volume.values.ravel() for volume in self._volumes.values()] or [np.zeros(1)]
+        return wp.array(np.concatenate(values).astype(self.precision.numpy), dtype=self.precision.real, device=self.device)
+
+    @cached_property
+    def solids(self) -> wp.array:
+        """The constant part of every collider as an array of Warp structs."""
+        Solid, made, offset = solid_struct(self.precision), [], 0
+        for index, collider in enumerate(self.colliders):
+            solid = Solid()
+            solid.kind, solid.surface = collider.shape.KIND, collider.surface
+            solid.size, solid.spacing = self.precision.vec3(*collider.shape.size.tolist()), 1.0
+            if index in self._volumes:
+                volume = self._volumes[index]
+                solid.origin, solid.spacing = self.precision.vec3(*volume.origin.tolist()), volume.spacing
+                solid.offset, (solid.nx, solid.ny, solid.nz) = offset, volume.values.shape
+                offset += volume.values.size
+            made.append(solid)
+        return wp.array(made, dtype=Solid, device=self.device)
+
+    @cached_property
+    def _volumes(self) -> dict[int, Any]:
+        meshes = {i: c.shape for i, c in enumerate(self.colliders) if hasattr(c.shape, "distance_volume")}
+        return {i: shape.distance_volume() for i, shape in meshes.items()}
+
+
+def make_parameter(owner: str, spec: ParameterSpec, value: np.ndarray, dtype: type, **options: Any) -> Parameter:
+    """A parameter named owner.spec (or just spec for the scene's own) with its full value."""
+    name = f"{owner}.{spec.name}" if owner else spec.name
+    spec.check(value, owner or "scene")
+    return Parameter(name, spec, np.ascontiguousarray(value, dtype=dtype), **options)
+
+
+def pose_of(shape: Shape) -> np.ndarray:
+    """The pose [7] of a shape: its center and rotation (xyzw)."""
+    pose = np.concatenate([np.asarray(shape.center, float), np.asarray(shape.rotation, float)])
+    if pose.shape != (POSE,):
+        raise InputError(f"pose: expected 7 numbers, got {pose.shape}; give center [3] and rotation [4].")
+    return pose

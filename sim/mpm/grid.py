@@ -1,0 +1,267 @@
+"""The grid part of an MPM step: velocity from momentum, contact with every collider, walls; and its adjoint.
+
+Each CPU thread scatters into its own copy of the nodes; the copies are summed here and cleared for the next scatter.
+"""
+
+import functools
+from typing import NamedTuple
+
+import warp as wp
+
+from sim.colliders.kinematics import FRAME
+from sim.mpm.contact import MESH_KIND, contact_contraction, contact_velocity, local_point, solid_struct
+from sim.mpm.transfers import grid_struct
+from sim.precision import Precision
+
+OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL = 0, 1, 2, 3
+WALL_CELLS = 3  # nodes closer than this to a face of the grid belong to the wall
+
+
+class GridUpdate(NamedTuple):
+    """Kernels: velocity of the nodes after contact, and the adjoint of the scattered momentum and mass."""
+
+    update: wp.Kernel
+    update_vjp: wp.Kernel
+
+
+@functools.cache
+def wall_filter(p: Precision) -> wp.Function:
+    """Warp function: what the walls let through of a velocity, 1 or 0 an axis (also the adjoint, being diagonal)."""
+    real, vec3 = p.real, p.vec3
+    modes6 = wp.types.vector(6, int)
+
+    @wp.func
+    def face(v: real, index: int, count: int, low: int, high: int) -> int:
+        """0 pass, 1 blocks this axis, 2 blocks every axis."""
+        mode = int(0)
+        inward = v
+        if index < wp.static(WALL_CELLS):
+            mode = low
+        elif index > count - 1 - wp.static(WALL_CELLS):
+            mode = high
+            inward = -v
+        if mode == wp.static(STICK_WALL):
+            return 2
+        if mode == wp.static(SLIP_WALL) or (mode == wp.static(SEPARATING_WALL) and inward < real(0.0)):
+            return 1
+        return 0
+
+    @wp.func
+    def passes(v: vec3, i: int, j: int, k: int, nx: int, ny: int, nz: int, modes: modes6) -> vec3:
+        a = face(v[0], i, nx, modes[0], modes[1])
+        b = face(v[1], j, ny, modes[2], modes[3])
+        c = face(v[2], k, nz, modes[4], modes[5])
+        if a == 2 or b == 2 or c == 2:
+            return vec3(real(0.0))
+        return vec3(real(1 - a), real(1 - b), real(1 - c))
+
+    return passes
+
+
+@functools.cache
+def distance_cell(p: Precision) -> wp.Function:
+    """Warp function: the eight values of a mesh collider's distance volume around a point, and the cell's corner."""
+    real, vec3, vec8, Solid = p.real, p.vec3, p.vector(8), solid_struct(p)
+    vec11 = p.vector(11)
+
+    @wp.func
+    def around(point: vec3, solid: Solid, volume: wp.array(dtype=real)) -> vec11:
+        g = (point - solid.origin) / solid.spacing
+        inside = (
+            g[0] >= real(0.0) and g[1] >= real(0.0) and g[2] >= real(0.0)
+            and g[0] < real(solid.nx - 1) and g[1] < real(solid.ny - 1) and g[2] < real(solid.nz - 1)
+        )  # fmt: skip
+        out = vec11(real(0.0))
+        if not inside:
+            for c in range(8):
+                out[c] = solid.spacing
+            return out
+        i = int(g[0])
+        j = int(g[1])
+        k = int(g[2])
+        for c in range(8):
+            node = ((i + (c // 4)) * solid.ny + j + (c // 2) % 2) * solid.nz + k + c % 2
+            out[c] = volume[solid.offset + node]
+        out[8] = solid.origin[0] + solid.spacing * real(i)
+        out[9] = solid.origin[1] + solid.spacing * real(j)
+        out[10] = solid.origin[2] + solid.spacing * real(k)
+        return out
+
+    return around
+
+
+@functools.cache
+def node_contact(p: Precision) -> wp.Function:
+    """Warp function: velocity of a node after contact with collider c."""
+    real, vec3, frame13, vec8, Solid = p.real, p.vec3, p.vector(FRAME), p.vector(8), solid_struct(p)
+    vec11 = p.vector(11)
+    velocity_after, around, local = contact_velocity(p), distance_cell(p), local_point(p)
+
+    @wp.func
+    def after(
+        v: vec3, x: vec3, dx: real, solid: Solid, frame: frame13, friction: real, volume: wp.array(dtype=real)
+    ) -> vec3:
+        near = vec11(real(0.0))
+        if solid.kind == wp.static(MESH_KIND):
+            near = around(local(x, frame), solid, volume)
+        corners = vec8(near[0], near[1], near[2], near[3], near[4], near[5], near[6], near[7])
+        cell = vec3(near[8], near[9], near[10])
+        return velocity_after(
+            v, frame, friction, x, solid.kind, solid.surface, solid.size, corners, cell, solid.spacing, dx
+        )
+
+    return after
+
+
+@functools.cache
+def grid_update(p: Precision) -> GridUpdate:
+    """The grid kernels of one precision."""
+    return GridUpdate(_update(p), _update_vjp(p))
+
+
+@functools.cache
+def _update(p: Precision) -> wp.Kernel:
+    real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
+    Grid, Solid, modes6 = grid_struct(p), solid_struct(p), wp.types.vector(6, int)
+    after, passes = node_contact(p), wall_filter(p)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def update(
+        grid: Grid,
+        first: int,
+        copies: int,
+        keep: int,
+        batch: int,
+        thread: int,
+        walls: modes6,
+        solids: wp.array(dtype=Solid),
+        frames: wp.array(dtype=frame13),
+        friction: wp.array(dtype=real),
+        distances: wp.array(dtype=real),
+        nodes: wp.array(dtype=vec4),
+        velocity: wp.array(dtype=vec4),
+        wrench: wp.array(dtype=vec6),
+    ):
+        node = wp.tid() + first
+        count = velocity.shape[0]
+        q = nodes[node]
+        for copy in range(1, copies):
+            q = q + nodes[copy * count + node]
+        m = q[3]
+        if m <= real(0.0):
+            velocity[node] = vec4(real(0.0))
+            return
+        if keep == 0:
+            for copy in range(copies):
+                nodes[copy * count + node] = vec4(real(0.0))
+        v = vec3(q[0], q[1], q[2]) / m
+        plane = grid.ny * grid.nz
+        i = node // plane
+        environment = i // grid.nx
+        i = i - environment * grid.nx
+        j = (node // grid.nz) % grid.ny
+        k = node % grid.nz
+        x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
+        for c in range(solids.shape[0]):
+            e = c * batch + environment
+            before = v
+            v = after(before, x, grid.dx, solids[c], frames[e], friction[e], distances)
+            if v != before:
+                force = (before - v) * (m / grid.dt)
+                torque = wp.cross(x - vec3(frames[e][0], frames[e][1], frames[e][2]), force)
+                wp.atomic_add(
+                    wrench,
+                    thread * wrench.shape[0] // copies + e,
+                    vec6(force[0], force[1], force[2], torque[0], torque[1], torque[2]),
+                )
+        v = wp.cw_mul(v, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls))
+        velocity[node] = vec4(v[0], v[1], v[2], real(0.0))
+
+    return update
+
+
+@functools.cache
+def _update_vjp(p: Precision) -> wp.Kernel:
+    """Adjoint of `update`; reads and clears the scattered adjoint of the velocity, writes that of (momentum, mass)."""
+    real, vec3, vec4, vec6, frame13, vec8 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME), p.vector(8)
+    Grid, Solid, modes6, vec11 = grid_struct(p), solid_struct(p), wp.types.vector(6, int), p.vector(11)
+    after, passes, around, local = node_contact(p), wall_filter(p), distance_cell(p), local_point(p)
+    contracted = contact_contraction(p)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def update_vjp(
+        grid: Grid,
+        first: int,
+        copies: int,
+        batch: int,
+        thread: int,
+        walls: modes6,
+        solids: wp.array(dtype=Solid),
+        frames: wp.array(dtype=frame13),
+        friction: wp.array(dtype=real),
+        distances: wp.array(dtype=real),
+        nodes: wp.array(dtype=vec4),
+        dvelocity: wp.array(dtype=vec4),
+        dwrench: wp.array(dtype=vec6),
+        dnodes: wp.array(dtype=vec4),
+        dframes: wp.array(dtype=frame13),
+        dfriction: wp.array(dtype=real),
+    ):
+        node = wp.tid() + first
+        count = dnodes.shape[0]
+        q = nodes[node]
+        for copy in range(1, copies):
+            q = q + nodes[copy * count + node]
+        m = q[3]
+        if m <= real(0.0):
+            dnodes[node] = vec4(real(0.0))
+            return
+        adjoint = dvelocity[node]
+        for copy in range(1, copies):
+            adjoint = adjoint + dvelocity[copy * count + node]
+        for copy in range(copies):
+            nodes[copy * count + node] = vec4(real(0.0))
+            dvelocity[copy * count + node] = vec4(real(0.0))
+        A = vec3(adjoint[0], adjoint[1], adjoint[2])
+        v0 = vec3(q[0], q[1], q[2]) / m
+        dm = real(0.0)
+        plane = grid.ny * grid.nz
+        i = node // plane
+        environment = i // grid.nx
+        i = i - environment * grid.nx
+        j = (node // grid.nz) % grid.ny
+        k = node % grid.nz
+        x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
+        colliders = solids.shape[0]
+        v = v0
+        for c in range(colliders):
+            e = c * batch + environment
+            v = after(v, x, grid.dx, solids[c], frames[e], friction[e], distances)
+        A = wp.cw_mul(A, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls))
+        for back in range(colliders):
+            last = colliders - 1 - back
+            v = v0
+            for c in range(last):
+                e = c * batch + environment
+                v = after(v, x, grid.dx, solids[c], frames[e], friction[e], distances)
+            e = last * batch + environment
+            frame = frames[e]
+            solid = solids[last]
+            if after(v, x, grid.dx, solid, frame, friction[e], distances) != v:
+                near = vec11(real(0.0))
+                if solid.kind == wp.static(MESH_KIND):
+                    near = around(local(x, frame), solid, distances)
+                corners = vec8(near[0], near[1], near[2], near[3], near[4], near[5], near[6], near[7])
+                cell = vec3(near[8], near[9], near[10])
+                gv, gm, gframe, gfriction, g4, g5, g6, g7, g8, g9, g10, g11, g12, g13, g14 = wp.grad(contracted)(
+                    v, m, frame, friction[e], x, solid.kind, solid.surface, solid.size, corners, cell,
+                    solid.spacing, grid.dx, real(1.0) / grid.dt, A, dwrench[e],
+                )  # fmt: skip
+                A = gv
+                dm += gm
+                wp.atomic_add(dframes, thread * batch * colliders + e, gframe)
+                wp.atomic_add(dfriction, thread * batch * colliders + e, gfriction)
+        A = A / m
+        dnodes[node] = vec4(A[0], A[1], A[2], dm - wp.dot(A, v0))
+
+    return update_vjp

@@ -1,0 +1,300 @@
+"""One explicit MLS-MPM substep and its adjoint as programs of recorded launches over fixed buffers.
+
+Forward: frames of the colliders, stress, particles to grid, grid, grid to particles, return map. Backward recomputes the
+stress and the grid from the stored particle state and walks the same kernels' adjoints in reverse.
+"""
+
+import functools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import warp as wp
+
+from sim.colliders.kinematics import FRAME, kinematics
+from sim.mpm.binding import Binding
+from sim.mpm.constitutive import muscle_kernels
+from sim.mpm.grid import grid_update
+from sim.mpm.state import StateArray
+from sim.mpm.transfers import transfers
+from sim.program import Program
+
+if TYPE_CHECKING:
+    from sim.model import Model
+
+
+@functools.cache
+def _tick_kernel() -> wp.Kernel:
+    @wp.kernel(enable_backward=False, module="unique")
+    def tick(delta: int, clock: wp.array(dtype=int)):
+        for i in range(3):
+            clock[i] = clock[i] + delta
+
+    return tick
+
+
+class Workspace:
+    """Grid and scratch arrays of one solver, allocated once; `copies` of the nodes, one a thread."""
+
+    def __init__(self, model: "Model", gradient: bool):
+        p, threads = model.precision, model.threads
+        new = functools.partial(wp.zeros, device=model.device)
+        nodes, particles, frames = model.node_count, model.particle_count, len(model.colliders) * model.batch
+        self.clock = new(3, dtype=int)
+        self.status = new(4 * threads, dtype=int)
+        self.nodes = new(nodes * threads, dtype=p.vec4)
+        self.velocity = new(nodes, dtype=p.vec4)
+        self.tau = new(particles, dtype=p.mat33)
+        self.frames = new(frames, dtype=p.vector(FRAME))
+        self.wrench = new(frames * threads, dtype=p.vector(6))
+        if gradient:
+            self.dvelocity = new(nodes * threads, dtype=p.vec4)
+            self.dnodes = new(nodes, dtype=p.vec4)
+            self.dtau = new(particles, dtype=p.mat33)
+            self.dframes = new(frames * threads, dtype=p.vector(FRAME))
+            self.dwrench = new(frames, dtype=p.vector(6))
+
+
+class MPMSolver:
+    """Steps `slots` stored states of a model forward, and their adjoint backward."""
+
+    def __init__(self, model: "Model", binding: Binding, *, slots: int, every: int, gradient: bool):
+        self.model, self.binding, self.every, self.threads = model, binding, every, model.threads
+        p = model.precision
+        self.states = StateArray(model.particle_count, slots, p, model.device)
+        self.adjoint = StateArray(model.particle_count, 1, p, model.device) if gradient else None
+        self.work = Workspace(model, gradient)
+        self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
+        self._forward = self._build_forward()
+        self._backward = self._build_backward() if gradient else None
+
+    def set_clock(self, step: int, slot: int) -> None:
+        """The next substep forward is `step`, from `slot` to `slot + 1`."""
+        self.work.clock.assign(np.array([step, slot, slot + 1], dtype=np.int32))
+
+    def advance(self, substeps: int) -> None:
+        """Run substeps forward from where the clock stands."""
+        self._forward.run(substeps)
+
+    def retreat(self, substeps: int) -> None:
+        """Carry the adjoint state back over substeps; the clock stands at the state it belongs to."""
+        self._backward.run(substeps)
+
+    def failure(self) -> tuple[int, int, int]:
+        """(code, substep, particle) of the first thing that went wrong, code 0 when nothing did."""
+        reports = self.work.status.numpy().reshape(self.threads, 4)
+        bad = [tuple(int(v) for v in r[:3]) for r in reports if r[0] != 0]
+        return min(bad, key=lambda r: (r[1], r[2])) if bad else (0, -1, -1)
+
+    def _arrays(self) -> tuple:
+        """Model, bound parameters, workspace, stored states and adjoint state."""
+        adjoint = self.adjoint.fields if self.adjoint else None
+        return self.model, self.binding, self.work, self.states.fields, adjoint
+
+    def _halves(self, start: int, end: int, total: int) -> list[tuple[int, int]]:
+        """(first, count) of the part of [start, end) in each thread's share of [0, total)."""
+        cuts = [total * t // self.threads for t in range(self.threads + 1)]
+        parts = [(max(start, a), min(end, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [(a, max(0, b - a)) for a, b in parts]
+
+    def _each(self, program: Program, kernel: wp.Kernel, start: int, end: int, total: int, arguments) -> None:
+        """Launch a kernel over [start, end) on every thread; `arguments(first, thread)` gives its inputs."""
+        for thread, (first, count) in enumerate(self._halves(start, end, total)):
+            program.launch(thread, kernel, count, arguments(first, thread))
+
+    def _tick(self, program: Program, delta: int) -> None:
+        program.phase()
+        program.launch(0, _tick_kernel(), 1, [delta, self.work.clock])
+
+    def _build_forward(self) -> Program:
+        program = Program(self.model.device, self.threads)
+        self._frames(program)
+        self._scatter(program)
+        self._update(program, keep=0)
+        program.phase()
+        m, b, w, s, _ = self._arrays()
+        state = [s["position"], s["velocity"], s["velocity_gradient"], s["deformation_gradient"]]
+        self._each(
+            program, self._transfers.g2p, 0, m.particle_count, m.particle_count,
+            lambda first, t: [m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, self._status(t)],
+        )  # fmt: skip
+        for body in self.binding.bodies:
+            kernels = body.kernels
+            if kernels is None:
+                body.law.record_return_map(program, self, body)
+            elif kernels.return_map is not None:
+                self._each(
+                    program, kernels.return_map, body.start, body.end, m.particle_count,
+                    lambda first, t, body=body: [
+                        first, body.start, m.particle_count, w.clock, body.coefficients, s["deformation_gradient"],
+                    ],
+                )  # fmt: skip
+        self._tick(program, 1)
+        return program
+
+    def _status(self, thread: int) -> wp.array:
+        return self.work.status[4 * thread : 4 * thread + 4]
+
+    def _frames(self, program: Program) -> None:
+        m, b, w, _, _ = self._arrays()
+        count = len(m.colliders) * m.batch
+        if count:
+            program.phase()
+            rate = 1.0 / (m.dt * self.every)
+            arguments = [self.every, b.knots, rate, w.clock, b.poses, w.frames]
+            program.launch(0, self._kinematics.frames, count, arguments)
+
+    def _scatter(self, program: Program) -> None:
+        """Stress of every body, then particles to grid."""
+        m, b, w, s, _ = self._arrays()
+        program.phase()
+        F, C = s["deformation_gradient"], s["velocity_gradient"]
+        for body in self.binding.bodies:
+            kernels = body.kernels
+            if kernels is None:
+                body.law.record_stress(program, self, body)
+                program.phase()
+            else:
+                self._each(
+                    program, kernels.stress, body.start, body.end, m.particle_count,
+                    lambda first, t, body=body: [
+                        first, body.start, m.particle_count, w.clock, body.coefficients, F, C, w.tau,
+                    ],
+                )  # fmt: skip
+            if body.muscle is not None:
+                self._each(
+                    program, muscle_kernels(m.precision).contract, body.start, body.end, m.particle_count,
+                    lambda first, t, body=body: [*self._muscle(body, first), F, w.tau],
+                )  # fmt: skip
+        self._each(
+            program, self._transfers.p2g, 0, m.particle_count, m.particle_count,
+            lambda first, t: [
+                m.grid, first, m.particle_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
+                s["position"], s["velocity"], C, w.tau, self._copy(w.nodes, t), self._status(t),
+            ],
+        )  # fmt: skip
+
+    def _copy(self, nodes: wp.array, thread: int) -> wp.array:
+        n = self.model.node_count
+        return nodes[thread * n : (thread + 1) * n]
+
+    def _muscle(self, body, first: int) -> list:
+        m, muscle = self.model, body.muscle
+        return [
+            first, body.start, m.particle_count, body.items, self.every, muscle.intervals, muscle.groups,
+            self.work.clock, muscle.group, muscle.fibre, muscle.strength, muscle.activation,
+        ]  # fmt: skip
+
+    def _update(self, program: Program, *, keep: int) -> None:
+        m, b, w, _, _ = self._arrays()
+        program.phase()
+        self._each(
+            program, self._grid.update, 0, m.node_count, m.node_count,
+            lambda first, t: [
+                m.grid, first, self.threads, keep, m.batch, t, m.walls, m.solids, w.frames, b.friction, m.distances,
+                w.nodes, w.velocity, w.wrench,
+            ],
+        )  # fmt: skip
+
+    def _build_backward(self) -> Program:
+        program = Program(self.model.device, self.threads)
+        self._tick(program, -1)
+        self._frames(program)
+        self._scatter(program)
+        self._update(program, keep=1)
+        self._gather_vjp(program)
+        self._update_vjp(program)
+        self._scatter_vjp(program)
+        return program
+
+    def _gather_vjp(self, program: Program) -> None:
+        """Adjoint of the return map and of grid to particles."""
+        m, b, w, s, a = self._arrays()
+        F, C = s["deformation_gradient"], s["velocity_gradient"]
+        program.phase()
+        for body in self.binding.bodies:
+            kernels = body.kernels
+            if kernels is None:
+                body.law.record_return_map_vjp(program, self, body)
+                program.phase()
+            elif kernels.return_map is not None:
+                self._each(
+                    program, kernels.return_map_vjp, body.start, body.end, m.particle_count,
+                    lambda first, t, body=body: [
+                        m.dt, first, body.start, m.particle_count, w.clock, body.coefficients, F, C,
+                        a["deformation_gradient"], body.dcoefficients,
+                    ],
+                )  # fmt: skip
+        state = [s["position"], s["velocity"], C, F]
+        adjoint = [a["position"], a["velocity"], a["velocity_gradient"], a["deformation_gradient"]]
+        self._each(
+            program, self._transfers.g2p_vjp, 0, m.particle_count, m.particle_count,
+            lambda first, t: [
+                m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, *adjoint,
+                self._copy(w.dvelocity, t),
+            ],
+        )  # fmt: skip
+
+    def _update_vjp(self, program: Program) -> None:
+        m, b, w, _, _ = self._arrays()
+        program.phase()
+        self._each(
+            program, self._grid.update_vjp, 0, m.node_count, m.node_count,
+            lambda first, t: [
+                m.grid, first, self.threads, m.batch, t, m.walls, m.solids, w.frames, b.friction, m.distances,
+                w.nodes, w.dvelocity, w.dwrench, w.dnodes, w.dframes, b.dfriction,
+            ],
+        )  # fmt: skip
+        count = len(m.colliders) * m.batch
+        if count:
+            program.phase()
+            rate = 1.0 / (m.dt * self.every)
+            arguments = [self.every, b.knots, self.threads, rate, w.clock, b.poses, w.dframes, b.dposes]
+            program.launch(0, self._kinematics.frames_vjp, count, arguments)
+
+    def _scatter_vjp(self, program: Program) -> None:
+        """Adjoint of particles to grid and of the stress of every body."""
+        m, b, w, s, a = self._arrays()
+        F, C = s["deformation_gradient"], s["velocity_gradient"]
+        dF, dC = a["deformation_gradient"], a["velocity_gradient"]
+        program.phase()
+        self._each(
+            program, self._transfers.p2g_vjp, 0, m.particle_count, m.particle_count,
+            lambda first, t: [
+                m.grid, first, m.particle_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
+                s["position"], s["velocity"], C, w.tau, w.dnodes,
+                a["position"], a["velocity"], dC, w.dtau, b.dmass, b.dgravity,
+            ],
+        )  # fmt: skip
+        for body in self.binding.bodies:
+            if body.muscle is not None:
+                self._each(
+                    program, muscle_kernels(m.precision).contract_vjp, body.start, body.end, m.particle_count,
+                    lambda first, t, body=body: [
+                        *self._muscle(body, first), F, w.dtau, dF, body.muscle.dstrength, body.muscle.dparticles,
+                    ],
+                )  # fmt: skip
+            kernels = body.kernels
+            if kernels is None:
+                program.phase()
+                body.law.record_stress_vjp(program, self, body)
+                program.phase()
+            else:
+                self._each(
+                    program, kernels.stress_vjp, body.start, body.end, m.particle_count,
+                    lambda first, t, body=body: [
+                        first, body.start, m.particle_count, w.clock, body.coefficients, F, C, w.dtau, dF, dC,
+                        body.dcoefficients,
+                    ],
+                )  # fmt: skip
+
+    def collect_activation(self) -> None:
+        """Add what the particles gathered over a control interval to the adjoint of its activation."""
+        for body in self.binding.bodies:
+            if body.muscle is not None:
+                m = body.muscle
+                wp.launch(
+                    muscle_kernels(self.model.precision).collect,
+                    dim=body.end - body.start,
+                    inputs=[body.items, self.every, m.intervals, m.groups, self.work.clock, m.group, m.dparticles, m.dactivation],
+                    device=self.model.device,
+                )

@@ -1,0 +1,350 @@
+"""Particle-grid transfers of MLS-MPM (quadratic B-splines, APIC) and their hand-written vector-Jacobian products.
+
+One particle touches 3 x 3 x 3 nodes with weights w_i = N(x_i - x_p), a product of one quadratic B-spline an axis, and
+d_i = x_i - x_p. With mass m, rest volume V and D^-1 = 4 / dx^2:
+
+    A = m C - dt V D^-1 tau,     (mv, m)_i = sum_p w_i (m (v + dt g) + A d_i, m)        particles to grid
+    v' = sum_i w_i v_i,   C' = D^-1 sum_i w_i v_i d_i^T,   x' = x + dt v',   F' = (I + dt C') F    grid to particles
+
+Source: Hu et al., A Moving Least Squares Material Point Method (2018), eqs. 17 and 29; Jiang et al., APIC (2015).
+State arrays hold several time slots one after the other; `clock` says which slot is read and which is written.
+"""
+
+import functools
+from typing import NamedTuple
+
+import warp as wp
+
+from sim.mpm.stencil import stencil_loops
+from sim.precision import Precision
+from sim.status import Code
+
+STEP, READ, WRITE = 0, 1, 2  # entries of the clock: substep, slot read, slot written
+LEFT_GRID, CFL, NOT_FINITE = int(Code.LEFT_GRID), int(Code.CFL), int(Code.NOT_FINITE)
+
+
+class Transfers(NamedTuple):
+    """The four kernels of one precision."""
+
+    p2g: wp.Kernel
+    p2g_vjp: wp.Kernel
+    g2p: wp.Kernel
+    g2p_vjp: wp.Kernel
+
+
+@functools.cache
+def grid_struct(p: Precision) -> type:
+    """The Warp struct that places the nodes: first node, spacing, counts, and the time step."""
+    real, vec3 = p.real, p.vec3
+
+    @wp.struct
+    class Grid:
+        lower: vec3
+        dx: real
+        inv_dx: real
+        dt: real
+        nx: int
+        ny: int
+        nz: int
+
+    return Grid
+
+
+@functools.cache
+def splines(p: Precision) -> tuple[wp.Function, wp.Function, wp.Function]:
+    """Warp functions of the quadratic B-spline on one axis, and the test that all 27 nodes exist."""
+    real, vec3, Grid = p.real, p.vec3, grid_struct(p)
+
+    @wp.func
+    def weights(f: real) -> vec3:
+        """N at the three nodes; f in [0.5, 1.5) is the distance from the first node in cells."""
+        a = real(1.5) - f
+        b = f - real(1.0)
+        c = f - real(0.5)
+        return vec3(real(0.5) * a * a, real(0.75) - b * b, real(0.5) * c * c)
+
+    @wp.func
+    def slopes(f: real, inv_dx: real) -> vec3:
+        """dN/dx_p at the three nodes."""
+        return vec3((f - real(1.5)) * inv_dx, (real(2.0) - real(2.0) * f) * inv_dx, (f - real(0.5)) * inv_dx)
+
+    @wp.func
+    def inside(X: vec3, grid: Grid) -> bool:
+        """Whether the 27 nodes around X (in cells) exist; false for NaN."""
+        lo = real(0.5)
+        low = X[0] >= lo and X[1] >= lo and X[2] >= lo
+        high = X[0] < real(grid.nx) - real(1.5) and X[1] < real(grid.ny) - real(1.5) and X[2] < real(grid.nz) - real(1.5)
+        return low and high
+
+    return weights, slopes, inside
+
+
+@functools.cache
+def moment_matrix(p: Precision) -> wp.Function:
+    """Warp function: the first moment sum w g d^T [3, 3] out of the sums of `gather`."""
+    mat33, mat44 = p.mat33, wp.types.matrix((4, 4), p.real)
+
+    @wp.func
+    def moment(s: mat44) -> mat33:
+        return mat33(s[0, 1], s[0, 2], s[0, 3], s[1, 1], s[1, 2], s[1, 3], s[2, 1], s[2, 2], s[2, 3])
+
+    return moment
+
+
+@wp.func
+def report(status: wp.array(dtype=int), code: int, step: int, index: int):
+    """Keep the first thing that went wrong."""
+    if wp.atomic_cas(status, 0, 0, code) == 0:
+        status[1] = step
+        status[2] = index
+
+
+@functools.cache
+def transfers(p: Precision) -> Transfers:
+    """The transfer kernels of one precision."""
+    return Transfers(_p2g(p), _p2g_vjp(p), _g2p(p), _g2p_vjp(p))
+
+
+@functools.cache
+def _p2g(p: Precision) -> wp.Kernel:
+    real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
+    weights, _, inside = splines(p)
+    scatter, gather = stencil_loops(p).scatter, stencil_loops(p).gather
+    moment = moment_matrix(p)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def p2g(
+        grid: Grid,
+        first: int,
+        particles: int,
+        clock: wp.array(dtype=int),
+        base_of: wp.array(dtype=int),
+        gravity: wp.array(dtype=vec3),
+        mass: wp.array(dtype=real),
+        volume: wp.array(dtype=real),
+        x: wp.array(dtype=vec3),
+        v: wp.array(dtype=vec3),
+        C: wp.array(dtype=mat33),
+        tau: wp.array(dtype=mat33),
+        nodes: wp.array(dtype=vec4),
+        status: wp.array(dtype=int),
+    ):
+        i = wp.tid() + first
+        s = clock[READ] * particles + i
+        X = (x[s] - grid.lower) * grid.inv_dx
+        if not inside(X, grid):
+            report(status, LEFT_GRID, clock[STEP], i)
+            return
+        bx = int(X[0] - real(0.5))
+        by = int(X[1] - real(0.5))
+        bz = int(X[2] - real(0.5))
+        f = X - vec3(real(bx), real(by), real(bz))
+        wx = weights(f[0])
+        wy = weights(f[1])
+        wz = weights(f[2])
+        m = mass[i]
+        A = C[s] * (m * grid.dx) - tau[i] * (real(4.0) * grid.dt * volume[i] * grid.inv_dx)
+        a0 = vec4(A[0, 0], A[1, 0], A[2, 0], real(0.0))
+        a1 = vec4(A[0, 1], A[1, 1], A[2, 1], real(0.0))
+        a2 = vec4(A[0, 2], A[1, 2], A[2, 2], real(0.0))
+        u = (v[s] + grid.dt * gravity[i]) * m
+        q = vec4(u[0], u[1], u[2], m) - a0 * f[0] - a1 * f[1] - a2 * f[2]
+        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        scatter(nodes, corner, grid.nz, grid.ny * grid.nz, wx, wy, wz, q, a0, a1, a2)
+
+    return p2g
+
+
+@functools.cache
+def _g2p(p: Precision) -> wp.Kernel:
+    real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
+    weights, _, inside = splines(p)
+    scatter, gather = stencil_loops(p).scatter, stencil_loops(p).gather
+    moment = moment_matrix(p)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def g2p(
+        grid: Grid,
+        first: int,
+        particles: int,
+        clock: wp.array(dtype=int),
+        base_of: wp.array(dtype=int),
+        nodes: wp.array(dtype=vec4),
+        x: wp.array(dtype=vec3),
+        v: wp.array(dtype=vec3),
+        C: wp.array(dtype=mat33),
+        F: wp.array(dtype=mat33),
+        status: wp.array(dtype=int),
+    ):
+        i = wp.tid() + first
+        s = clock[READ] * particles + i
+        t = clock[WRITE] * particles + i
+        xp = x[s]
+        X = (xp - grid.lower) * grid.inv_dx
+        if not inside(X, grid):
+            return
+        bx = int(X[0] - real(0.5))
+        by = int(X[1] - real(0.5))
+        bz = int(X[2] - real(0.5))
+        f = X - vec3(real(bx), real(by), real(bz))
+        wx = weights(f[0])
+        wy = weights(f[1])
+        wz = weights(f[2])
+        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        sums = gather(nodes, corner, grid.nz, grid.ny * grid.nz, wx, wy, wz, f)
+        vp = vec3(sums[0, 0], sums[1, 0], sums[2, 0])
+        Cp = moment(sums) * (real(4.0) * grid.inv_dx)
+        Fp = F[s]
+        dX = grid.dt * vp
+        v[t] = vp
+        C[t] = Cp
+        x[t] = xp + dX
+        F[t] = Fp + (grid.dt * Cp) * Fp
+        speed = wp.max(wp.abs(dX[0]), wp.max(wp.abs(dX[1]), wp.abs(dX[2])))
+        if not (speed < grid.dx):
+            if speed >= grid.dx:
+                report(status, CFL, clock[STEP], i)
+            else:
+                report(status, NOT_FINITE, clock[STEP], i)
+
+    return g2p
+
+
+@functools.cache
+def _g2p_vjp(p: Precision) -> wp.Kernel:
+    """Adjoint of g2p, in place on the particle adjoints.
+
+    With a = dv + dt dx and B = dC + dt dF F^T (d: adjoint of the new state), one pass over the nodes scatters
+    dv_i += w_i (a + D^-1 B d_i) and gathers dx += sum_i grad w_i (v_i . (a + D^-1 B d_i)) - D^-1 B^T v', where
+    sum_i w_i v_i = v' is the stored new velocity.
+    """
+    real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
+    weights, slopes, _ = splines(p)
+    loops = stencil_loops(p)
+    scatter, gather, pull = loops.scatter, loops.gather, loops.pull
+    moment = moment_matrix(p)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def g2p_vjp(
+        grid: Grid,
+        first: int,
+        particles: int,
+        clock: wp.array(dtype=int),
+        base_of: wp.array(dtype=int),
+        nodes: wp.array(dtype=vec4),
+        x: wp.array(dtype=vec3),
+        v: wp.array(dtype=vec3),
+        C: wp.array(dtype=mat33),
+        F: wp.array(dtype=mat33),
+        dx: wp.array(dtype=vec3),
+        dv: wp.array(dtype=vec3),
+        dC: wp.array(dtype=mat33),
+        dF: wp.array(dtype=mat33),
+        dnodes: wp.array(dtype=vec4),
+    ):
+        i = wp.tid() + first
+        s = clock[READ] * particles + i
+        t = clock[WRITE] * particles + i
+        X = (x[s] - grid.lower) * grid.inv_dx
+        bx = int(X[0] - real(0.5))
+        by = int(X[1] - real(0.5))
+        bz = int(X[2] - real(0.5))
+        f = X - vec3(real(bx), real(by), real(bz))
+        wx = weights(f[0])
+        wy = weights(f[1])
+        wz = weights(f[2])
+        hx = slopes(f[0], grid.inv_dx)
+        hy = slopes(f[1], grid.inv_dx)
+        hz = slopes(f[2], grid.inv_dx)
+        dFp = dF[i]
+        dxp = dx[i]
+        B = (dC[i] + (grid.dt * dFp) * wp.transpose(F[s])) * (real(4.0) * grid.inv_dx)
+        a = dv[i] + grid.dt * dxp
+        dF[i] = dFp + wp.transpose(C[t]) * (grid.dt * dFp)
+        dx[i] = dxp - (wp.transpose(B) * v[t]) * grid.inv_dx
+        b0 = vec4(B[0, 0], B[1, 0], B[2, 0], real(0.0))
+        b1 = vec4(B[0, 1], B[1, 1], B[2, 1], real(0.0))
+        b2 = vec4(B[0, 2], B[1, 2], B[2, 2], real(0.0))
+        q = vec4(a[0], a[1], a[2], real(0.0)) - b0 * f[0] - b1 * f[1] - b2 * f[2]
+        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        line = grid.nz
+        plane = grid.ny * grid.nz
+        scatter(dnodes, corner, line, plane, wx, wy, wz, q, b0, b1, b2)
+        dx[i] = dx[i] + pull(nodes, corner, line, plane, wx, wy, wz, hx, hy, hz, q, b0, b1, b2)
+
+    return g2p_vjp
+
+
+@functools.cache
+def _p2g_vjp(p: Precision) -> wp.Kernel:
+    """Adjoint of p2g: a gather, no scatter.
+
+    With g_i = d(mv)_i, S0 = sum w_i g_i, S1 = sum w_i g_i d_i^T:
+    dv = m S0, dC = m S1, dtau = -dt V D^-1 S1, dm = sum w_i dm_i + (v + dt g) . S0 + C : S1,
+    dx += sum_i grad w_i (g_i . (m (v + dt g) + A d_i) + m dm_i) - A^T S0.
+    """
+    real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
+    weights, slopes, _ = splines(p)
+    loops = stencil_loops(p)
+    scatter, gather, pull = loops.scatter, loops.gather, loops.pull
+    moment = moment_matrix(p)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def p2g_vjp(
+        grid: Grid,
+        first: int,
+        particles: int,
+        clock: wp.array(dtype=int),
+        base_of: wp.array(dtype=int),
+        gravity: wp.array(dtype=vec3),
+        mass: wp.array(dtype=real),
+        volume: wp.array(dtype=real),
+        x: wp.array(dtype=vec3),
+        v: wp.array(dtype=vec3),
+        C: wp.array(dtype=mat33),
+        tau: wp.array(dtype=mat33),
+        dnodes: wp.array(dtype=vec4),
+        dx: wp.array(dtype=vec3),
+        dv: wp.array(dtype=vec3),
+        dC: wp.array(dtype=mat33),
+        dtau: wp.array(dtype=mat33),
+        dmass: wp.array(dtype=real),
+        dgravity: wp.array(dtype=vec3),
+    ):
+        i = wp.tid() + first
+        s = clock[READ] * particles + i
+        X = (x[s] - grid.lower) * grid.inv_dx
+        bx = int(X[0] - real(0.5))
+        by = int(X[1] - real(0.5))
+        bz = int(X[2] - real(0.5))
+        f = X - vec3(real(bx), real(by), real(bz))
+        wx = weights(f[0])
+        wy = weights(f[1])
+        wz = weights(f[2])
+        hx = slopes(f[0], grid.inv_dx)
+        hy = slopes(f[1], grid.inv_dx)
+        hz = slopes(f[2], grid.inv_dx)
+        m = mass[i]
+        Cp = C[s]
+        stress_scale = real(4.0) * grid.dt * volume[i] * grid.inv_dx
+        A = Cp * (m * grid.dx) - tau[i] * stress_scale
+        a0 = vec4(A[0, 0], A[1, 0], A[2, 0], real(0.0))
+        a1 = vec4(A[0, 1], A[1, 1], A[2, 1], real(0.0))
+        a2 = vec4(A[0, 2], A[1, 2], A[2, 2], real(0.0))
+        vp = v[s] + grid.dt * gravity[i]
+        q = vec4(m * vp[0], m * vp[1], m * vp[2], m) - a0 * f[0] - a1 * f[1] - a2 * f[2]
+        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        line = grid.nz
+        plane = grid.ny * grid.nz
+        sums = gather(dnodes, corner, line, plane, wx, wy, wz, f)
+        S = vec3(sums[0, 0], sums[1, 0], sums[2, 0])
+        S1 = moment(sums)
+        dv[i] = m * S
+        dC[i] = (m * grid.dx) * S1
+        dtau[i] = -stress_scale * S1
+        dmass[i] += sums[3, 0] + wp.dot(vp, S) + grid.dx * wp.ddot(Cp, S1)
+        dgravity[i] += (grid.dt * m) * S
+        pulled = pull(dnodes, corner, line, plane, wx, wy, wz, hx, hy, hz, q, a0, a1, a2)
+        dx[i] = dx[i] + pulled - (wp.transpose(A) * S) * grid.inv_dx
+
+    return p2g_vjp

@@ -1,0 +1,435 @@
+"""What a user writes: bodies, colliders and gravity, from which `build` makes a model. SI units, z up."""
+
+import copy
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from sim.atomic import write_atomically
+from sim.errors import InputError
+from sim.materials import Material
+from sim.model import (
+    ACTIVATION,
+    DEFORMATION,
+    DENSITY,
+    FRICTION,
+    GRAVITY,
+    POSE_SPEC,
+    POSITION,
+    STRENGTH,
+    VELOCITY,
+    VELOCITY_GRADIENT,
+    Body,
+    Collider,
+    GridSpec,
+    Model,
+    MuscleModel,
+    make_parameter,
+    pose_of,
+)
+from sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL, WALL_CELLS
+from sim.parameter import ParameterSpec
+from sim.precision import Precision, precision
+from sim.shapes import Points, Shape
+
+FORMAT = 1
+WALLS = {"open": OPEN, "separating": SEPARATING_WALL, "slip": SLIP_WALL, "stick": STICK_WALL}
+SURFACES = {"separating": 0, "slip": 1, "stick": 2}
+FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
+THREAD_THRESHOLD = 3000  # particles from which a second CPU thread pays
+STABLE_SHARE = 1.0  # of the time an elastic wave takes to cross a cell; measured in tests/test_mpm_stability.py
+MAX_NODES = 2**30
+
+
+class Scene:
+    """A scene under construction.
+
+    Args:
+        gravity: acceleration [3] m/s^2.
+        extent: (lower [3], upper [3]) corners of the space material can move in [m]; walls stand on its faces.
+            Default: the bodies' bounds enlarged by their size on every side.
+        cell_size: spacing of the grid [m]; default: twice the smallest particle spacing.
+        walls: "separating" (slide along, leave freely), "slip", "stick" or "open", or a dict by face ("x-", ..., "z+").
+    """
+
+    def __init__(self, *, gravity=(0.0, 0.0, -9.81), extent=None, cell_size=None, walls="separating"):
+        self.gravity = _vector("gravity", gravity)
+        self.extent = None if extent is None else _extent(extent)
+        self.cell_size = None if cell_size is None else _positive("cell_size", cell_size)
+        self.walls = _walls(walls)
+        self.bodies: list[dict[str, Any]] = []
+        self.colliders: list[dict[str, Any]] = []
+
+    def add_mpm(
+        self,
+        shape: Shape,
+        material: Material,
+        *,
+        density: float | np.ndarray,
+        spacing: float,
+        name: str | None = None,
+        velocity=(0.0, 0.0, 0.0),
+        angular_velocity=(0.0, 0.0, 0.0),
+        color=None,
+    ) -> str:
+        """Add a body of material points and return its name.
+
+        Args:
+            shape: what the particles fill; `shapes.Points` gives them one by one.
+            material: a law of `sim.materials`, or a law learned in torch (`learn.TorchLaw`).
+            density: mass per rest volume [kg/m^3], one number or one a particle.
+            spacing: distance between particles [m].
+            velocity, angular_velocity: initial motion [m/s], [rad/s] about the shape's center.
+            color: RGB in [0, 1] for pictures.
+        """
+        if not isinstance(shape, Shape):
+            raise InputError(f"shape: expected a shape of sim.shapes, got {type(shape).__name__}; see sim.shapes.")
+        if not isinstance(material, Material) and not getattr(material, "is_external_law", False):
+            raise InputError(f"material: expected a law of sim.materials, got {type(material).__name__}; see sim.materials.")
+        DENSITY.check(density, name or "body")
+        entry = {
+            "family": "mpm",
+            "name": self._unique(name, "body"),
+            "shape": shape,
+            "material": material,
+            "density": density,
+            "spacing": _positive("spacing", spacing),
+            "velocity": _vector("velocity", velocity),
+            "angular_velocity": _vector("angular_velocity", angular_velocity),
+            "color": None if color is None else _vector("color", color),
+        }
+        self.bodies.append(entry)
+        return entry["name"]
+
+    def add_muscle(self, body: str, *, fibre, group, strength: float | np.ndarray) -> None:
+        """Make a body's particles contract along fibres: Kirchhoff stress strength * activation * (F f)(F f)^T.
+
+        Args:
+            fibre: unit direction at rest, [3], [items, 3], or a function of the rest positions [items, 3].
+            group: muscle number of every particle (-1: passive): a number, [items], or a function of the positions.
+            strength: stress at activation 1 [Pa], one number or one a particle.
+        """
+        entry = next((b for b in self.bodies if b["name"] == body), None)
+        if entry is None:
+            raise InputError(f"add_muscle: expected one of {[b['name'] for b in self.bodies]}, got {body!r}; add it first.")
+        STRENGTH.check(strength, body)
+        points = entry["shape"].sample(entry["spacing"])
+        directions = np.broadcast_to(np.asarray(fibre(points) if callable(fibre) else fibre, float), points.shape)
+        groups = np.broadcast_to(np.asarray(group(points) if callable(group) else group), len(points)).astype(int)
+        lengths = np.linalg.norm(directions, axis=1)
+        if not (np.isfinite(lengths).all() and (lengths > 0).all()):
+            raise InputError(f"add_muscle: fibres of {body!r} must be finite and not zero; correct `fibre`.")
+        if groups.max(initial=-1) < 0:
+            raise InputError(f"add_muscle: expected at least one group >= 0 for {body!r}, got none; correct `group`.")
+        fibres = directions / lengths[:, None]
+        entry["muscle"] = {"fibre": _compact(fibres), "group": _compact(groups), "strength": strength}
+
+    def add_collider(
+        self, shape: Shape, *, friction: float = 0.0, surface: str = "separating", name: str | None = None, color=None
+    ) -> str:
+        """Add a rigid obstacle and return its name; it moves when a rollout gives "<name>.pose" knots.
+
+        Args:
+            friction: Coulomb's coefficient.
+            surface: "separating", "slip" (no separation) or "stick" (moves with the collider).
+        """
+        if not isinstance(shape, Shape) or getattr(shape, "KIND", -1) < 0:
+            raise InputError(f"shape: expected a solid shape of sim.shapes, got {type(shape).__name__}; see sim.shapes.")
+        FRICTION.check(friction, name or "collider")
+        if surface not in SURFACES:
+            raise InputError(f"surface: expected one of {list(SURFACES)}, got {surface!r}; correct it.")
+        entry = {
+            "name": self._unique(name, "collider"),
+            "shape": shape,
+            "friction": float(friction),
+            "surface": surface,
+            "color": None if color is None else _vector("color", color),
+        }
+        self.colliders.append(entry)
+        return entry["name"]
+
+    def build(
+        self,
+        *,
+        dt: float,
+        device: str = "cpu",
+        batch: int = 1,
+        dtype: str = "float32",
+        threads: int | None = None,
+        seed: int = 0,
+    ) -> Model:
+        """Freeze the scene into a model.
+
+        Args:
+            dt: substep [s]; must stay below the time an elastic wave takes to cross a cell.
+            device: "cpu" or "cuda" (or "cuda:1").
+            batch: number of environments that run side by side with their own parameters, controls and initial states.
+            dtype: "float32" or "float64".
+            threads: 1 or 2 CPU threads; default 2 for larger scenes. The same number gives the same bits.
+            seed: kept in the trajectory's metadata for whoever draws random numbers.
+        """
+        p, where = precision(dtype), find_device(device)
+        if not self.bodies:
+            raise InputError("scene: expected at least one body, got none; call add_mpm first.")
+        if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
+            raise InputError(f"batch: expected a whole number of at least 1, got {batch!r}; correct it.")
+        points = [entry["shape"].sample(entry["spacing"]) for entry in self.bodies]
+        grid = self._grid(points, batch)
+        self._check_inside(points, grid)
+        self._check_time_step(_positive("dt", dt), grid.spacing)
+        total = batch * sum(len(x) for x in points)
+        return Model(
+            description=self.to_dict(grid),
+            device=where,
+            precision=p,
+            dt=float(dt),
+            batch=int(batch),
+            threads=_threads(threads, where, total),
+            seed=seed,
+            grid_spec=grid,
+            bodies=self._model_bodies(points, batch, p),
+            colliders=tuple(self._model_collider(entry, batch, p) for entry in self.colliders),
+            gravity=make_parameter("", GRAVITY, np.tile(self.gravity, (batch, 1)), p.numpy, components=1),
+        )
+
+    def to_dict(self, grid: GridSpec | None = None) -> dict:
+        """The scene as plain numbers and strings; with the grid it was built on, if given."""
+        plain = {
+            "format": FORMAT,
+            "gravity": self.gravity.tolist(),
+            "extent": None if self.extent is None else [e.tolist() for e in self.extent],
+            "cell_size": self.cell_size,
+            "walls": dict(zip(FACES, self.walls, strict=True)),
+            "bodies": [_plain(entry) for entry in self.bodies],
+            "colliders": [_plain(entry) for entry in self.colliders],
+        }
+        return plain if grid is None else {**plain, "grid": grid.to_dict()}
+
+    @staticmethod
+    def from_dict(data: dict) -> "Scene":
+        """The scene that `to_dict` described.
+
+        Errors: `InputError` for a missing entry, an unknown format, or whatever `add_mpm` and `add_collider` refuse.
+        """
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise InputError(f"scene: expected a description of format {FORMAT}, got another; save it anew.")
+        try:
+            options = {k: data[k] for k in ("gravity", "extent", "cell_size", "walls")}
+            scene = Scene(**options)
+            for entry in data["bodies"]:
+                scene._restore_body(entry)
+            for entry in data["colliders"]:
+                options = {k: v for k, v in entry.items() if k != "shape"}
+                scene.add_collider(Shape.from_dict(entry["shape"]), **options)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"scene: its description lacks or misnames an entry ({error}); save it anew.") from None
+        return scene
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the scene as JSON."""
+        write_atomically(path, json.dumps(self.to_dict(), indent=1).encode())
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "Scene":
+        """Read a scene that `save` wrote.
+
+        Errors: `InputError` for a missing or damaged file.
+        """
+        try:
+            return Scene.from_dict(json.loads(Path(path).read_text()))
+        except FileNotFoundError:
+            raise InputError(f"scene: expected a file, found none at {path}; check the path.") from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"scene: {path} is not a complete JSON file ({error}); save it anew.") from None
+
+    def copy(self) -> "Scene":
+        """An independent copy to vary."""
+        return copy.deepcopy(self)
+
+    def _restore_body(self, entry: dict) -> None:
+        skip = {"family", "shape", "material", "muscle", "name"}
+        options = {k: _array(v) if k == "density" else v for k, v in entry.items() if k not in skip}
+        material = Material.from_dict(entry["material"])
+        self.add_mpm(Shape.from_dict(entry["shape"]), material, name=entry["name"], **options)
+        if entry.get("muscle"):
+            muscle = {k: _array(v) for k, v in entry["muscle"].items()}
+            self.add_muscle(entry["name"], **muscle)
+
+    def _unique(self, name: str | None, kind: str) -> str:
+        taken = {entry["name"] for entry in (*self.bodies, *self.colliders)} | {"gravity"}
+        if name is None:
+            return next(f"{kind}{i}" for i in range(1, len(taken) + 2) if f"{kind}{i}" not in taken)
+        if not isinstance(name, str) or not name or "." in name or name in taken:
+            raise InputError(f"name: expected a new one without dots, got {name!r}; choose another.")
+        return name
+
+    def _grid(self, points: list[np.ndarray], batch: int) -> GridSpec:
+        dx = self.cell_size or 2.0 * min(entry["spacing"] for entry in self.bodies)
+        everything = np.concatenate(points)
+        lower, upper = everything.min(axis=0), everything.max(axis=0)
+        size = max(float((upper - lower).max()), 4 * dx)
+        extent = self.extent or (lower - size, upper + size)
+        cells = np.ceil((extent[1] - extent[0]) / dx - 1e-6).astype(np.int64)
+        counts = cells + 1 + 2 * WALL_CELLS
+        if float(np.prod(counts.astype(float))) * batch > MAX_NODES:
+            raise InputError(
+                f"grid: {counts.tolist()} nodes in each of {batch} environments exceed {MAX_NODES}; enlarge `cell_size` or shrink `extent`."
+            )
+        lower = np.asarray(extent[0]) - WALL_CELLS * dx
+        return GridSpec(lower, dx, tuple(int(c) for c in counts), tuple(WALLS[w] for w in self.walls))
+
+    def _check_inside(self, points: list[np.ndarray], grid: GridSpec) -> None:
+        low = grid.lower + 0.5 * grid.spacing
+        high = grid.lower + grid.spacing * (np.asarray(grid.counts) - 1.5)
+        for entry, x in zip(self.bodies, points, strict=True):
+            outside = int(((x < low) | (x >= high)).any(axis=1).sum())
+            if outside:
+                raise InputError(
+                    f"body {entry['name']!r}: {outside} of {len(x)} particles lie outside the grid from "
+                    f"{_short(low)} to {_short(high)} m; enlarge `extent` or move the shape."
+                )
+
+    def _check_time_step(self, dt: float, dx: float) -> None:
+        for entry in self.bodies:
+            material = entry["material"]
+            if not isinstance(material, Material):
+                continue
+            speed = material.wave_speed(float(np.min(entry["density"])))
+            limit = STABLE_SHARE * dx / speed if speed > 0 else math.inf
+            if dt > limit:
+                raise InputError(
+                    f"MPM: dt = {dt:.3g} s exceeds the elastic limit {limit:.3g} s of {entry['name']!r} "
+                    f"(wave speed {speed:.3g} m/s, cell {dx:.3g} m); lower dt or the stiffness, or enlarge the cells."
+                )
+
+    def _model_bodies(self, points: list[np.ndarray], batch: int, p: Precision) -> tuple[Body, ...]:
+        bodies, first = [], 0
+        for entry, x in zip(self.bodies, points, strict=True):
+            bodies.append(_model_body(entry, x, first, batch, p))
+            first += len(x)
+        return tuple(bodies)
+
+    def _model_collider(self, entry: dict, batch: int, p: Precision) -> Collider:
+        name = entry["name"]
+        pose = np.tile(pose_of(entry["shape"]), (batch, 1, 1))
+        parameters = (
+            make_parameter(name, POSE_SPEC, pose, p.numpy, components=1, timed=True),
+            make_parameter(name, FRICTION, np.full(batch, entry["friction"]), p.numpy),
+        )
+        return Collider(name, entry["shape"], SURFACES[entry["surface"]], parameters)
+
+
+def find_device(name: str) -> wp.Device:
+    """The Warp device called "cpu", "cuda" or "cuda:N"; `InputError` when it is absent."""
+    try:
+        return wp.get_device(name)
+    except (ValueError, RuntimeError):
+        have = [str(d) for d in wp.get_devices()]
+        raise InputError(f"device: expected one of {have}, got {name!r}; use device='cpu' here.") from None
+
+
+def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Precision) -> Body:
+    name, items, material = entry["name"], len(points), entry["material"]
+    arm = points - np.asarray(entry["shape"].center)
+    velocity = entry["velocity"] + np.cross(entry["angular_velocity"], arm)
+
+    def given(spec: ParameterSpec, value: Any, components: int = 0) -> Any:
+        return make_parameter(name, spec, _per_item(value, batch, items, components), p.numpy, components=components)
+
+    parameters = [
+        given(POSITION, points, 1),
+        given(VELOCITY, velocity, 1),
+        given(VELOCITY_GRADIENT, np.zeros((3, 3)), 2),
+        given(DEFORMATION, np.eye(3), 2),
+        given(DENSITY, entry["density"]),
+    ]
+    if isinstance(material, Material):
+        parameters += [given(spec, getattr(material, spec.name)) for spec in material.PARAMETERS]
+    muscle = None
+    if entry.get("muscle"):
+        group = np.broadcast_to(entry["muscle"]["group"], items)
+        muscle = MuscleModel(group, np.broadcast_to(entry["muscle"]["fibre"], (items, 3)), int(group.max()) + 1)
+        parameters.append(given(STRENGTH, entry["muscle"]["strength"]))
+        rest = np.zeros((batch, 1, muscle.groups))
+        parameters.append(make_parameter(name, ACTIVATION, rest, p.numpy, components=1, timed=True))
+    volume = np.full(items, entry["shape"].volume / items)
+    law = type(material) if isinstance(material, Material) else material
+    return Body(name, first, items, volume, law, tuple(parameters), muscle)
+
+
+def _per_item(value: Any, batch: int, items: int, components: int) -> np.ndarray:
+    array = np.asarray(value, float)
+    if array.ndim == components + 1 and len(array) != items:
+        raise InputError(f"expected one value, or one for each of {items} particles, got {len(array)}; correct the length.")
+    tail = array.shape[array.ndim - components :]
+    return np.broadcast_to(array, (batch, items, *tail))
+
+
+def _threads(threads: int | None, device: wp.Device, particles: int) -> int:
+    if threads not in (None, 1, 2):
+        raise InputError(f"threads: expected 1 or 2, got {threads!r}; choose one of the two.")
+    if device.is_cuda:
+        return 1
+    return threads or (2 if particles >= THREAD_THRESHOLD and (os.cpu_count() or 1) > 1 else 1)
+
+
+def _vector(name: str, value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value, float)
+    except (TypeError, ValueError):
+        array = np.zeros(0)
+    if array.shape != (3,) or not np.isfinite(array).all():
+        raise InputError(f"{name}: expected three finite numbers, got {value!r}; correct it.")
+    return array
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not (0 < value < math.inf):
+        raise InputError(f"{name}: expected a positive number, got {value!r}; correct it.")
+    return float(value)
+
+
+def _extent(extent: Any) -> tuple[np.ndarray, np.ndarray]:
+    if not hasattr(extent, "__len__") or len(extent) != 2:
+        raise InputError(f"extent: expected (lower [3], upper [3]), got {extent!r}; correct it.")
+    lower, upper = _vector("extent", extent[0]), _vector("extent", extent[1])
+    if (upper <= lower).any():
+        raise InputError(f"extent: expected lower < upper on every axis, got {extent!r}; swap or enlarge them.")
+    return lower, upper
+
+
+def _walls(walls: Any) -> tuple[str, ...]:
+    by_face = walls if isinstance(walls, dict) else dict.fromkeys(FACES, walls)
+    named = tuple(by_face.get(face, "separating") for face in FACES)
+    if set(by_face) - set(FACES) or set(named) - set(WALLS):
+        raise InputError(f"walls: expected {list(WALLS)} for all or by face {list(FACES)}, got {walls!r}; correct it.")
+    return named
+
+
+def _plain(value: Any) -> Any:
+    """A description of numbers, strings, lists and dicts."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return value
+
+
+def _array(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, list) else value
+
+
+def _compact(values: np.ndarray) -> np.ndarray:
+    """The first row if all are the same, so that descriptions stay short."""
+    return values[0] if (values == values[0]).all() else values
+
+
+def _short(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{v:.3g}" for v in values) + ")"
