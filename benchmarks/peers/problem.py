@@ -5,7 +5,8 @@
     grid: v_i += dt g, walls that only push,
     G2P: v_p = sum_i w_ip v_i,   C_p = 4/dx^2 sum_i w_ip v_i (x_i - x_p)^T,   x_p += dt v_p,
 
-with the quadratic B-spline weights w_ip and the loss mean_p |x_p(T) - goal|^2. The box is the unit cube, z is up, units are SI.
+with the quadratic B-spline weights w_ip and the loss mean_p |x_p(T) - goal|^2. The box is the unit cube, z is up, SI
+units.
 
 Source: Hu et al., A Moving Least Squares Material Point Method, ACM TOG 37(4), 2018; Jiang et al., The Affine
 Particle-In-Cell Method, ACM TOG 34(4), 2015.

@@ -27,7 +27,7 @@ class Peer(Protocol):
         """Runs forward, the loss and the whole way back; the gradients are complete on return."""
 
     def result(self) -> dict[str, np.ndarray]:
-        """"position" and "velocity" at the end, shapes [particle_count, 3]."""
+        """ "position" and "velocity" at the end, shapes [particle_count, 3]."""
 
     def derivatives(self) -> dict[str, np.ndarray]:
         """Gradient of the loss with respect to the initial "position" and "velocity"."""
@@ -40,13 +40,13 @@ def resident_bytes() -> int:
 
 
 def timed(action: Callable[[], None], work: int) -> dict[str, float]:
-    """Seconds, million particle-substeps a second, and memory peak of the process above what it held before."""
+    """Seconds, million particle-substeps a second, and the process's peak of memory above what it held before [GB]."""
     before = resident_bytes()
     start = time.perf_counter()
     action()
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"seconds": seconds, "rate": work / seconds / 1e6, "extra_bytes": max(0, peak - before)}
+    return {"seconds": seconds, "rate": work / seconds / 1e6, "extra_gigabytes": max(0, peak - before) / 1e9}
 
 
 class Service:

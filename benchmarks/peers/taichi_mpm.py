@@ -77,11 +77,9 @@ def transfer_kernels(problem: Problem, f: types.SimpleNamespace, serial: bool) -
     return types.SimpleNamespace(p2g=p2g, g2p=g2p)
 
 
-def grid_kernels(problem: Problem, f: types.SimpleNamespace, serial: bool) -> types.SimpleNamespace:
-    """Clearing, the grid's update and the loss."""
-    x, momentum, mass, velocity, loss = f.x, f.momentum, f.mass, f.velocity, f.loss
-    n, wall, count, last = problem.grid, problem.wall, problem.particle_count, problem.steps
-    kick = problem.dt * problem.gravity
+def clearing_kernels(problem: Problem, f: types.SimpleNamespace, serial: bool) -> types.SimpleNamespace:
+    """Clearing of the grid and of its adjoint."""
+    n, momentum, mass, velocity = problem.grid, f.momentum, f.mass, f.velocity
 
     @ti.kernel
     def clear_grid():
@@ -97,6 +95,15 @@ def grid_kernels(problem: Problem, f: types.SimpleNamespace, serial: bool) -> ty
             momentum.grad[i, j, k] = ti.Vector.zero(ti.f32, 3)
             mass.grad[i, j, k] = 0.0
             velocity.grad[i, j, k] = ti.Vector.zero(ti.f32, 3)
+
+    return types.SimpleNamespace(clear_grid=clear_grid, clear_gradients=clear_gradients)
+
+
+def grid_kernels(problem: Problem, f: types.SimpleNamespace, serial: bool) -> types.SimpleNamespace:
+    """The grid's update and the loss."""
+    x, momentum, mass, velocity, loss = f.x, f.momentum, f.mass, f.velocity, f.loss
+    n, wall, count, last = problem.grid, problem.wall, problem.particle_count, problem.steps
+    kick = problem.dt * problem.gravity
 
     @ti.kernel
     def update_grid():
@@ -119,9 +126,7 @@ def grid_kernels(problem: Problem, f: types.SimpleNamespace, serial: bool) -> ty
             away = x[last, p] - ti.Vector([GOAL[0], GOAL[1], GOAL[2]])
             loss[None] += away.norm_sqr() / count
 
-    return types.SimpleNamespace(
-        clear_grid=clear_grid, clear_gradients=clear_gradients, update_grid=update_grid, add_loss=add_loss
-    )
+    return types.SimpleNamespace(update_grid=update_grid, add_loss=add_loss)
 
 
 class TaichiMpm:
@@ -133,6 +138,7 @@ class TaichiMpm:
         self.problem = problem
         self.fields = fields(problem)
         self.transfers = transfer_kernels(problem, self.fields, serial)
+        self.clearing = clearing_kernels(problem, self.fields, serial)
         self.grid = grid_kernels(problem, self.fields, serial)
         n = problem.particle_count
         self.start = {
@@ -167,7 +173,7 @@ class TaichiMpm:
 
     def substep(self, s: int) -> None:
         """Everything up to the grid velocity, which the way back needs again."""
-        self.grid.clear_grid()
+        self.clearing.clear_grid()
         self.transfers.p2g(s)
         self.grid.update_grid()
 
@@ -182,7 +188,7 @@ class TaichiMpm:
         self.grid.add_loss.grad()
         for s in reversed(range(self.problem.steps)):
             self.substep(s)
-            self.grid.clear_gradients()
+            self.clearing.clear_gradients()
             self.transfers.g2p.grad(s)
             self.grid.update_grid.grad()
             self.transfers.p2g.grad(s)

@@ -1,0 +1,20 @@
+"""The benchmark cases by name."""
+
+from benchmarks.case import Case
+from benchmarks.cases import checkpoints, compilation, gpu, laws, memory, size, throughput
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        throughput.CASE,
+        checkpoints.CASE,
+        laws.FIXED_COROTATED,
+        laws.TORCH_LAW,
+        compilation.COLD,
+        compilation.FIRST_GRADIENT,
+        compilation.FIRST_GRADIENT_TAICHI,
+        memory.CASE,
+        size.CASE,
+        gpu.CASE,
+    )
+}
