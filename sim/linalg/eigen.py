@@ -48,7 +48,7 @@ def largest_root(p: Precision) -> Callable:
 
 @functools.cache
 def simple_eigenvector(p: Precision) -> Callable:
-    """Warp function (S, x) -> unit eigenvector of the well separated eigenvalue x: the largest column of cof(S - x I)."""
+    """Warp function (S, x) -> unit eigenvector of a well separated eigenvalue x: the largest column of cof(S - x I)."""
     real, mat33, vec3, cof = p.real, p.mat33, p.vec3, cofactor(p)
 
     @wp.func
@@ -66,7 +66,7 @@ def simple_eigenvector(p: Precision) -> Callable:
 
 @functools.cache
 def plane_rotation(p: Precision) -> Callable:
-    """Warp function (a, b, d) -> (c, s, low, high): [[a, b], [b, d]] has the vectors (-s, c) for low, (c, s) for high."""
+    """Warp function (a, b, d) -> (c, s, low, high): [[a, b], [b, d]] has vectors (-s, c) for low, (c, s) for high."""
     real, vec4 = p.real, p.vec4
 
     @wp.func

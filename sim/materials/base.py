@@ -145,7 +145,7 @@ class Material:
         return vjp
 
     def wave_speed(self, density: Value) -> float:
-        """Fastest elastic wave [m/s] among the particles, for the density [kg/m^3]; it limits the explicit time step."""
+        """Fastest elastic wave [m/s] of any particle, for the density [kg/m^3]; it limits the explicit time step."""
         raise NotImplementedError
 
     def to_dict(self) -> dict:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.linalg.matrix import cofactor
-from sim.linalg.polar import polar_rotation, polar_vjp
+from sim.linalg.matrix import cofactor, spherical
+from sim.linalg.polar import polar_factors, polar_rotation, polar_vjp
 from sim.materials.base import attach_vjp
 from sim.materials.isotropic import IsotropicSolid
 from sim.precision import Precision
@@ -27,14 +27,16 @@ class FixedCorotated(IsotropicSolid):
     @classmethod
     @functools.cache
     def kirchhoff(cls, p: Precision) -> Callable:
-        real, mat33, vec3, vec2, polar = p.real, p.mat33, p.vec3, p.vector(2), polar_rotation(p)
+        real, mat33, vec2 = p.real, p.mat33, p.vector(2)
+        polar, diagonal = polar_rotation(p), spherical(p)
 
-        @wp.func
+        @wp.func(inline=True)
         def kirchhoff_of(F: mat33, C: mat33, c: vec2) -> mat33:
             J = wp.determinant(F)
             pressure = c[1] * J * (J - real(1.0))
-            shear = (F - polar(F)) * wp.transpose(F)
-            return c[0] * (shear + wp.transpose(shear)) + wp.diag(vec3(pressure, pressure, pressure))
+            V = F * wp.transpose(polar(F))
+            b = F * wp.transpose(F)
+            return c[0] * (b + b - V - wp.transpose(V)) + diagonal(pressure)
 
         return attach_vjp(kirchhoff_of, cls.kirchhoff_vjp(p), p, 2)
 
@@ -42,15 +44,16 @@ class FixedCorotated(IsotropicSolid):
     @functools.cache
     def kirchhoff_vjp(cls, p: Precision) -> Callable:
         real, mat33, vec2 = p.real, p.mat33, p.vector(2)
-        cof, polar, pullback = cofactor(p), polar_rotation(p), polar_vjp(p)
+        cof, polar, pullback = cofactor(p), polar_factors(p), polar_vjp(p)
 
-        @wp.func
+        @wp.func(inline=True)
         def vjp(F: mat33, C: mat33, c: vec2, A: mat33):
             one, two = real(1.0), real(2.0)
-            J, R, trace = wp.determinant(F), polar(F), wp.trace(A)
+            J, trace = wp.determinant(F), wp.trace(A)
+            R, x, D = polar(F)
             B = A + wp.transpose(A)
             BF, BR = B * F, B * R
-            gF = c[0] * (two * BF - BR - pullback(F, R, BF)) + (c[1] * (two * J - one) * trace) * cof(F)
+            gF = c[0] * (two * BF - BR - pullback(F, R, x, D, BF)) + (c[1] * (two * J - one) * trace) * cof(F)
             return gF, mat33(), vec2(wp.ddot(BF, F - R), J * (J - one) * trace)
 
         return vjp
@@ -60,7 +63,7 @@ class FixedCorotated(IsotropicSolid):
     def energy(cls, p: Precision) -> Callable:
         real, mat33, vec2, polar = p.real, p.mat33, p.vector(2), polar_rotation(p)
 
-        @wp.func
+        @wp.func(inline=True)
         def energy_of(F: mat33, c: vec2) -> real:
             shear = F - polar(F)
             volume = wp.determinant(F) - real(1.0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.linalg.matrix import cofactor
+from sim.linalg.matrix import cofactor, spherical
 from sim.materials.base import attach_vjp
 from sim.materials.isotropic import IsotropicSolid
 from sim.precision import Precision
@@ -24,12 +24,12 @@ class NeoHookean(IsotropicSolid):
     @classmethod
     @functools.cache
     def kirchhoff(cls, p: Precision) -> Callable:
-        mat33, vec3, vec2 = p.mat33, p.vec3, p.vector(2)
+        mat33, vec2, diagonal = p.mat33, p.vector(2), spherical(p)
 
-        @wp.func
+        @wp.func(inline=True)
         def kirchhoff_of(F: mat33, C: mat33, c: vec2) -> mat33:
             pressure = c[1] * wp.log(wp.determinant(F)) - c[0]
-            return c[0] * (F * wp.transpose(F)) + wp.diag(vec3(pressure, pressure, pressure))
+            return c[0] * (F * wp.transpose(F)) + diagonal(pressure)
 
         return attach_vjp(kirchhoff_of, cls.kirchhoff_vjp(p), p, 2)
 
@@ -38,7 +38,7 @@ class NeoHookean(IsotropicSolid):
     def kirchhoff_vjp(cls, p: Precision) -> Callable:
         real, mat33, vec2, cof = p.real, p.mat33, p.vector(2), cofactor(p)
 
-        @wp.func
+        @wp.func(inline=True)
         def vjp(F: mat33, C: mat33, c: vec2, A: mat33):
             J = wp.determinant(F)
             trace = wp.trace(A)
@@ -55,7 +55,7 @@ class NeoHookean(IsotropicSolid):
     def energy(cls, p: Precision) -> Callable:
         real, mat33, vec2 = p.real, p.mat33, p.vector(2)
 
-        @wp.func
+        @wp.func(inline=True)
         def energy_of(F: mat33, c: vec2) -> real:
             logarithm = wp.log(wp.determinant(F))
             shear = real(0.5) * (wp.ddot(F, F) - real(3.0)) - logarithm
