@@ -29,7 +29,7 @@ def walled(v: np.ndarray, problem: Problem) -> np.ndarray:
     """Grid velocity [grid^3, 3] with the component into a wall removed."""
     index = np.stack(np.unravel_index(np.arange(len(v)), (problem.grid,) * 3), axis=1)
     v = np.where(index < problem.wall, np.maximum(v, 0), v)
-    return np.where(index > problem.grid - problem.wall, np.minimum(v, 0), v)
+    return np.where(index > problem.grid - 1 - problem.wall, np.minimum(v, 0), v)
 
 
 def substep(x: np.ndarray, v: np.ndarray, C: np.ndarray, F: np.ndarray, problem: Problem) -> tuple[np.ndarray, ...]:

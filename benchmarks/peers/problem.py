@@ -28,7 +28,7 @@ class Problem:
         side: particles a side of the cube, two to a cell and direction.
         steps: substeps of one run.
         stretch_rate: size of the initial velocity gradient [1/s].
-        height: height of the cube's centre [m]; None puts its bottom into the wall's layer.
+        height: height of the cube's centre [m]; None sinks its bottom half a cell into the wall's layer.
         wall: nodes of the separating wall on each face of the box.
     """
 
@@ -75,7 +75,7 @@ class Problem:
     @property
     def center(self) -> np.ndarray:
         """Centre of the cube, shape [3] [m]."""
-        floor = self.wall / self.grid + 0.5 * self.side * self.spacing
+        floor = (self.wall - 0.5) / self.grid + 0.5 * self.side * self.spacing
         return np.array([0.5, 0.5, floor if self.height is None else self.height])
 
     def positions(self) -> np.ndarray:

@@ -115,7 +115,7 @@ def grid_kernels(problem: Problem, f: types.SimpleNamespace, serial: bool) -> ty
                 for d in ti.static(range(3)):
                     if index[d] < wall and node[d] < 0.0:
                         node[d] = 0.0
-                    if index[d] > n - wall and node[d] > 0.0:
+                    if index[d] > n - 1 - wall and node[d] > 0.0:
                         node[d] = 0.0
                 velocity[i, j, k] = node
 

@@ -33,7 +33,7 @@ class TorchMpm:
         """Masks [grid^3, 3] of the nodes in the lower and in the upper wall of each axis."""
         line = torch.arange(self.problem.grid, device=self.device)
         index = torch.stack(torch.meshgrid(line, line, line, indexing="ij"), dim=-1).reshape(-1, 3)
-        return index < self.problem.wall, index > self.problem.grid - self.problem.wall
+        return index < self.problem.wall, index > self.problem.grid - 1 - self.problem.wall
 
     def weights(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Flat node index [n, 27], weight [n, 27], offset x_i - x_p [n, 27, 3]."""
