@@ -63,12 +63,13 @@ class Collider:
 
 @dataclasses.dataclass(frozen=True)
 class GridSpec:
-    """Where the nodes are: the first one [m], spacing [m], counts, and what each of the six walls does."""
+    """Where the nodes are: the first one [m], spacing [m], counts, what each of the six walls does, and the mass floor [kg]."""
 
     lower: np.ndarray
     spacing: float
     counts: tuple[int, int, int]
     walls: tuple[int, ...]
+    mass_floor: float
 
     def to_dict(self) -> dict:
         return {**dataclasses.asdict(self), "lower": self.lower.tolist()}
@@ -141,6 +142,7 @@ class Model:
         grid, spec = grid_struct(self.precision)(), self.grid_spec
         grid.lower = self.precision.vec3(*spec.lower.tolist())
         grid.dx, grid.inv_dx, grid.dt = spec.spacing, 1.0 / spec.spacing, self.dt
+        grid.mass_floor = spec.mass_floor
         grid.nx, grid.ny, grid.nz = spec.counts
         return grid
 

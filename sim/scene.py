@@ -55,13 +55,18 @@ class Scene:
             Default: the bodies' bounds enlarged by their size on every side.
         cell_size: spacing of the grid [m]; default: twice the smallest particle spacing.
         walls: "separating" (slide along, leave freely), "slip", "stick" or "open", or a dict by face ("x-", ..., "z+").
+        mass_floor: mass [kg] added to a node's when its momentum becomes a velocity, which calms nearly empty nodes;
+            0 conserves momentum to round-off.
     """
 
-    def __init__(self, *, gravity=(0.0, 0.0, -9.81), extent=None, cell_size=None, walls="separating"):
+    def __init__(self, *, gravity=(0.0, 0.0, -9.81), extent=None, cell_size=None, walls="separating", mass_floor=0.0):
         self.gravity = _vector("gravity", gravity)
         self.extent = None if extent is None else _extent(extent)
         self.cell_size = None if cell_size is None else _positive("cell_size", cell_size)
         self.walls = _walls(walls)
+        self.mass_floor = float(mass_floor)
+        if not 0.0 <= self.mass_floor < math.inf:
+            raise InputError(f"mass_floor: expected a finite number of at least 0, got {mass_floor!r}; correct it.")
         self.bodies: list[dict[str, Any]] = []
         self.colliders: list[dict[str, Any]] = []
 
@@ -205,6 +210,7 @@ class Scene:
             "extent": None if self.extent is None else [e.tolist() for e in self.extent],
             "cell_size": self.cell_size,
             "walls": dict(zip(FACES, self.walls, strict=True)),
+            "mass_floor": self.mass_floor,
             "bodies": [_plain(entry) for entry in self.bodies],
             "colliders": [_plain(entry) for entry in self.colliders],
         }
@@ -219,7 +225,7 @@ class Scene:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise InputError(f"scene: expected a description of format {FORMAT}, got another; save it anew.")
         try:
-            options = {k: data[k] for k in ("gravity", "extent", "cell_size", "walls")}
+            options = {k: data[k] for k in ("gravity", "extent", "cell_size", "walls", "mass_floor")}
             scene = Scene(**options)
             for entry in data["bodies"]:
                 scene._restore_body(entry)
@@ -281,7 +287,7 @@ class Scene:
                 f"grid: {counts.tolist()} nodes in each of {batch} environments exceed {MAX_NODES}; enlarge `cell_size` or shrink `extent`."
             )
         lower = np.asarray(extent[0]) - WALL_CELLS * dx
-        return GridSpec(lower, dx, tuple(int(c) for c in counts), tuple(WALLS[w] for w in self.walls))
+        return GridSpec(lower, dx, tuple(int(c) for c in counts), tuple(WALLS[w] for w in self.walls), self.mass_floor)
 
     def _check_inside(self, points: list[np.ndarray], grid: GridSpec) -> None:
         low = grid.lower + 0.5 * grid.spacing

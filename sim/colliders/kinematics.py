@@ -33,29 +33,33 @@ def interpolate(p: Precision) -> wp.Function:
 
     @wp.func
     def rotation_vector(q: quat) -> vec3:
-        """r with exp(r) = q, for a unit q with q.w >= 0; by series near the identity, error below 1e-16."""
+        """r with exp(r) = q, for a unit q with q.w >= 0; by series near the identity, relative error below 1e-15."""
         v = vec3(q[0], q[1], q[2])
         squared = wp.dot(v, v)
+        factor = real(0.0)
         if squared < real(1.0e-5):
             ratio = squared / (q[3] * q[3])
-            return v * (
-                real(2.0) / q[3] * (real(1.0) - ratio / real(3.0) + ratio * ratio / real(5.0))
-            )
-        length = wp.sqrt(squared)
-        return v * (real(2.0) * wp.atan2(length, q[3]) / length)
+            factor = real(2.0) / q[3] * (real(1.0) - ratio / real(3.0) + ratio * ratio / real(5.0))
+        else:
+            length = wp.sqrt(squared)
+            factor = real(2.0) * wp.atan2(length, q[3]) / length
+        return factor * v
 
     @wp.func
     def rotation(r: vec3) -> quat:
         """exp(r) as a unit quaternion."""
         h = real(0.25) * wp.dot(r, r)
+        sinc = real(0.0)
+        cosine = real(0.0)
         if h < real(1.0e-4):
             sinc = real(1.0) - h / real(6.0) * (real(1.0) - h / real(20.0) * (real(1.0) - h / real(42.0)))
             cosine = real(1.0) - h / real(2.0) * (real(1.0) - h / real(12.0) * (real(1.0) - h / real(30.0)))
-            v = r * (real(0.5) * sinc)
-            return quat(v[0], v[1], v[2], cosine)
-        half = wp.sqrt(h)
-        v = r * (real(0.5) * wp.sin(half) / half)
-        return quat(v[0], v[1], v[2], wp.cos(half))
+        else:
+            half = wp.sqrt(h)
+            sinc = wp.sin(half) / half
+            cosine = wp.cos(half)
+        v = (real(0.5) * sinc) * r
+        return quat(v[0], v[1], v[2], cosine)
 
     @wp.func
     def frame_between(a: pose7, b: pose7, s: real, rate: real) -> frame13:

@@ -55,25 +55,24 @@ def local_point(p: Precision) -> wp.Function:
 @functools.cache
 def contact_velocity(p: Precision) -> wp.Function:
     """Warp function: velocity of a node after contact (unchanged where it is outside)."""
-    real, vec3, quat, frame13, vec8 = p.real, p.vec3, p.quat, p.vector(FRAME), p.vector(8)
+    real, vec3, vec4, quat, frame13, vec8 = p.real, p.vec3, p.vec4, p.quat, p.vector(FRAME), p.vector(8)
     distance, from_volume, local = shape_distance(p), trilinear(p), local_point(p)
 
     @wp.func
     def coulomb(u: vec3, n: vec3, friction: real, surface: int) -> vec3:
         """Relative velocity after contact."""
-        if surface == wp.static(STICK):
-            return vec3(real(0.0))
         approach = wp.dot(u, n)
-        if approach >= real(0.0) and surface == wp.static(SEPARATING):
-            return u
         tangent = u - approach * n
         slip = wp.length(tangent)
         limit = friction * wp.abs(approach)
-        if slip <= limit:
-            return vec3(real(0.0))
-        if friction == real(0.0):
-            return tangent
-        return tangent * (real(1.0) - limit / slip)
+        after = vec3(real(0.0))
+        if slip > limit:
+            after = tangent - (limit / slip) * tangent
+        if surface == wp.static(STICK):
+            after = vec3(real(0.0))
+        if surface == wp.static(SEPARATING) and approach >= real(0.0):
+            after = u
+        return after
 
     @wp.func
     def velocity_after(
@@ -90,17 +89,13 @@ def contact_velocity(p: Precision) -> wp.Function:
         dx: real,
     ) -> vec3:
         point = local(x, frame)
-        hit = p_zero4()
+        hit = vec4(real(0.0))
         if kind == wp.static(MESH_KIND):
             hit = from_volume(corners, (point - cell) / spacing, spacing)
         else:
             hit = distance(kind, point, size)
-        depth = -hit[3] / dx
-        if depth <= real(0.0):
-            return v
-        weight = real(1.0)
-        if depth < real(1.0):
-            weight = depth * depth * (real(3.0) - real(2.0) * depth)
+        depth = wp.clamp(-hit[3] / dx, real(0.0), real(1.0))
+        weight = depth * depth * (real(3.0) - real(2.0) * depth)
         q = quat(frame[3], frame[4], frame[5], frame[6])
         n = wp.quat_rotate(q, vec3(hit[0], hit[1], hit[2]))
         r = x - vec3(frame[0], frame[1], frame[2])
@@ -108,12 +103,8 @@ def contact_velocity(p: Precision) -> wp.Function:
         u = v - base
         return v + weight * (coulomb(u, n, friction, surface) - u)
 
-    vec4 = p.vec4
-
-    @wp.func
-    def p_zero4() -> vec4:
-        return vec4(real(0.0))
-
+    # Warp 1.19 leaves out the adjoints of nested functions when a kernel calls the function before wp.grad does.
+    velocity_after.adj.force_adjoint_codegen = True
     return velocity_after
 
 

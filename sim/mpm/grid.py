@@ -154,7 +154,7 @@ def _update(p: Precision) -> wp.Kernel:
         if keep == 0:
             for copy in range(copies):
                 nodes[copy * count + node] = vec4(real(0.0))
-        v = vec3(q[0], q[1], q[2]) / m
+        v = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
         plane = grid.ny * grid.nz
         i = node // plane
         environment = i // grid.nx
@@ -166,7 +166,7 @@ def _update(p: Precision) -> wp.Kernel:
             e = c * batch + environment
             before = v
             v = after(before, x, grid.dx, solids[c], frames[e], friction[e], distances)
-            if v != before:
+            if wp.max(wp.abs(before - v)) > real(0.0):
                 force = (before - v) * (m / grid.dt)
                 torque = wp.cross(x - vec3(frames[e][0], frames[e][1], frames[e][2]), force)
                 wp.atomic_add(
@@ -223,7 +223,7 @@ def _update_vjp(p: Precision) -> wp.Kernel:
             nodes[copy * count + node] = vec4(real(0.0))
             dvelocity[copy * count + node] = vec4(real(0.0))
         A = vec3(adjoint[0], adjoint[1], adjoint[2])
-        v0 = vec3(q[0], q[1], q[2]) / m
+        v0 = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
         dm = real(0.0)
         plane = grid.ny * grid.nz
         i = node // plane
@@ -247,7 +247,8 @@ def _update_vjp(p: Precision) -> wp.Kernel:
             e = last * batch + environment
             frame = frames[e]
             solid = solids[last]
-            if after(v, x, grid.dx, solid, frame, friction[e], distances) != v:
+            change = after(v, x, grid.dx, solid, frame, friction[e], distances) - v
+            if wp.max(wp.abs(change)) > real(0.0):
                 near = vec11(real(0.0))
                 if solid.kind == wp.static(MESH_KIND):
                     near = around(local(x, frame), solid, distances)
@@ -261,7 +262,7 @@ def _update_vjp(p: Precision) -> wp.Kernel:
                 dm += gm
                 wp.atomic_add(dframes, thread * batch * colliders + e, gframe)
                 wp.atomic_add(dfriction, thread * batch * colliders + e, gfriction)
-        A = A / m
+        A = A / (m + grid.mass_floor)
         dnodes[node] = vec4(A[0], A[1], A[2], dm - wp.dot(A, v0))
 
     return update_vjp

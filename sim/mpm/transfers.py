@@ -34,7 +34,7 @@ class Transfers(NamedTuple):
 
 @functools.cache
 def grid_struct(p: Precision) -> type:
-    """The Warp struct that places the nodes: first node, spacing, counts, and the time step."""
+    """The Warp struct that places the nodes: first node, spacing, counts, the time step, and the mass added to a node."""
     real, vec3 = p.real, p.vec3
 
     @wp.struct
@@ -43,6 +43,7 @@ def grid_struct(p: Precision) -> type:
         dx: real
         inv_dx: real
         dt: real
+        mass_floor: real
         nx: int
         ny: int
         nz: int
