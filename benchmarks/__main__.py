@@ -13,6 +13,8 @@ from benchmarks.machine import describe
 from benchmarks.report import table
 from benchmarks.runner import run_cases
 
+QUICK_STEPS = 100
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -28,9 +30,9 @@ def arguments() -> argparse.Namespace:
 
 
 def quick(case: Case) -> Case:
-    """The case on its first problem with a tenth of the steps: shows that it runs, not how fast."""
+    """The case on its first problem with few steps and samples: shows that it runs, not how fast."""
     label, problem = next(iter(case.problems.items()))
-    small = dataclasses.replace(problem, steps=max(4, problem.steps // 10))
+    small = dataclasses.replace(problem, steps=min(QUICK_STEPS, problem.steps))
     return dataclasses.replace(case, problems={label: small}, repeats=min(2, case.repeats))
 
 

@@ -34,4 +34,5 @@ class DeviceCopy:
 
 
 if __name__ == "__main__":
+    wp.config.quiet = True
     serve(DeviceCopy)

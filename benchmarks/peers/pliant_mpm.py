@@ -2,23 +2,29 @@
 
 import functools
 import os
+import time
 from typing import Any
 
 import numpy as np
+import warp as wp
 
 import sim
 from benchmarks.peers.problem import GOAL, Problem
 from benchmarks.peers.serve import serve
 from sim import materials, shapes
 
-LAWS = ("NeoHookean", "FixedCorotated", "torch")
+# Numbers that a forward substep reads or writes once. Particle: stress (F, 2 coefficients, tau), particles to grid
+# (x, v, C, tau, mass, volume, gravity, environment), grid to particles (x, F, environment; x, v, C, F).
+# Node: read, cleared, written.
+SCALARS_A_PARTICLE = (9 + 2 + 9) + (3 + 3 + 9 + 9 + 1 + 1 + 3 + 1) + (3 + 9 + 1) + (3 + 3 + 9 + 9)
+SCALARS_A_NODE = 3 * 4
 
 
 class PliantMpm:
     """One body called "jelly" in the unit box.
 
     Args:
-        law: "NeoHookean", "FixedCorotated", or "torch" for a 9-64-64-9 network called every substep.
+        law: a material of `sim.materials` with two elastic constants, or "torch": a 9-64-64-9 network every substep.
         checkpoint_every: as in `Model.rollout`; None keeps every state.
         floor: adds a plane with friction below the body and lets it run into it.
     """
@@ -38,6 +44,7 @@ class PliantMpm:
         self.build_options = {"threads": threads, "device": device, "dtype": dtype}
         self.checkpoint_every = problem.steps if checkpoint_every is None else checkpoint_every
         self.start = {"jelly.position": problem.positions()[None], "jelly.velocity": problem.velocities()[None]}
+        self.forward_seconds = 0.0
         self.trajectory: Any = None
         self.gradients: Any = None
 
@@ -71,7 +78,10 @@ class PliantMpm:
         return model.rollout(problem.steps, record_every=problem.steps, checkpoint_every=self.checkpoint_every)
 
     def forward(self) -> None:
-        self.trajectory = self.rollout.forward(self.start)
+        rollout = self.rollout
+        start = time.perf_counter()
+        self.trajectory = rollout.forward(self.start)
+        self.forward_seconds = time.perf_counter() - start
 
     def gradient(self) -> None:
         self.forward()
@@ -89,10 +99,14 @@ class PliantMpm:
         return {name: self.gradients[f"jelly.{name}"][0] for name in ("position", "velocity")}
 
     def figures(self) -> dict[str, float]:
-        """Nothing beside the times."""
-        return {}
+        """Bandwidth of the last forward run, counting every array of a substep once."""
+        problem = self.problem
+        scalars = SCALARS_A_PARTICLE * problem.particle_count + SCALARS_A_NODE * problem.grid**3
+        size = np.dtype(self.build_options["dtype"]).itemsize
+        return {"gigabytes_a_second": scalars * size * problem.steps / self.forward_seconds / 1e9}
 
 
 if __name__ == "__main__":
+    wp.config.quiet = True
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     serve(PliantMpm)
