@@ -1,0 +1,357 @@
+"""The one place where torch meets Warp: a rollout as an autograd node, policies in its loop, and laws written in torch.
+
+A node keeps what `sim.Rollout` keeps (checkpoints, never a graph of substeps), so memory is bounded by the rollout's own
+setting. With a policy there is one node a control interval; the gradient flows through observation and action.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import warp as wp
+from torch.autograd.function import once_differentiable
+
+from sim.errors import InputError
+from sim.mpm.state import FIELDS, State
+from sim.rollout import Rollout
+from sim.status import SimulationError
+from sim.trajectory import Trajectory
+
+Values = Mapping[str, Any]
+Action = Mapping[str, torch.Tensor]
+
+
+class Observation(Mapping):
+    """What a policy sees at a control step: "<body>.position" and so on, tensors [batch, items, ...], and the time [s]."""
+
+    def __init__(self, rollout: Rollout, fields: tuple[torch.Tensor, ...], step: int):
+        self._fields, self._rollout = dict(zip(FIELDS, fields, strict=True)), rollout
+        self._bodies = {b.model.name: b for b in rollout.binding.bodies}
+        self.step, self.time = step, step * rollout.model.dt
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        owner, _, field = name.rpartition(".")
+        if owner not in self._bodies or field not in self._fields:
+            raise KeyError(name)
+        body, value = self._bodies[owner], self._fields[field]
+        part = value[body.start : body.end]
+        return part.reshape(self._rollout.batch, body.items, *part.shape[1:])
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{body}.{field}" for body in self._bodies for field in self._fields)
+
+    def __len__(self) -> int:
+        return len(self._bodies) * len(self._fields)
+
+
+Policy = Callable[[Observation], Action]
+
+
+def simulate(rollout: Rollout, values: Values | None = None, *, policy: Policy | None = None) -> Trajectory:
+    """The trajectory for parameter values given as tensors; its arrays are tensors [frame, batch, item, ...] with gradients.
+
+    Args:
+        rollout: what to run; one forward counts as `rollout.batch` simulator calls, so does its backward.
+        values: parameter name -> tensor, array or number (see `model.parameters()` for names, units and shapes).
+        policy: called at every control step (`control_every` substeps) with an `Observation`; returns the controls of
+            the coming interval: "<body>.activation" [batch, groups] and "<collider>.pose" [batch, 7], the pose to
+            reach at its end.
+
+    Errors: `InputError` for names and shapes, `SimulationError` when the run fails, and in backward when the gradient is
+        not finite. A second derivative is refused by torch with a sentence.
+    """
+    given = {name: _tensor(value, rollout) for name, value in (values or {}).items()}
+    rollout.model.check_names(given)
+    if policy is None:
+        arrays, _, trajectory = _run(rollout, given, None, 0)
+        return Trajectory(times=trajectory.times, arrays=arrays, metadata=trajectory.metadata, status=trajectory.status)
+    return _closed_loop(rollout, given, policy)
+
+
+class Simulator(torch.nn.Module):
+    """A rollout as a module that counts its simulator calls.
+
+    Args:
+        rollout: what to run.
+        policy: optional policy in the loop; its parameters are the module's.
+        smooth: whether the loss is declared smooth in the unknowns (contact makes it only piecewise so); gradient
+            estimators read it.
+    """
+
+    def __init__(self, rollout: Rollout, policy: Policy | None = None, *, smooth: bool = True):
+        super().__init__()
+        self.rollout, self.policy, self.smooth = rollout, policy, smooth
+
+    def forward(self, values: Values | None = None) -> Trajectory:
+        return simulate(self.rollout, values, policy=self.policy)
+
+    @property
+    def simulator_calls(self) -> int:
+        """Simulations run so far, one for each environment; a backward counts as one more."""
+        return self.rollout.simulator_calls
+
+
+class _Node(torch.autograd.Function):
+    """One forward run of a rollout: parameter tensors (and a start state) in, recorded frames and final state out."""
+
+    @staticmethod
+    def forward(ctx, rollout, start, first_step, names, has_state, *tensors):
+        state = State(*(_numpy(t) for t in tensors[:4])) if has_state else None
+        values = {name: _numpy(t) for name, t in zip(names, tensors[4 * has_state :], strict=False)}
+        trajectory = rollout.forward(values, state=state, first_step=first_step)
+        ctx.rollout, ctx.record, ctx.names, ctx.has_state = rollout, rollout.last, names, has_state
+        ctx.like = tensors
+        start.append(trajectory)
+        ctx.outputs = [name for name in trajectory if not name.endswith(".pose")]
+        device = _torch_device(rollout)
+        arrays = [torch.from_numpy(np.ascontiguousarray(trajectory[name])).to(device) for name in ctx.outputs]
+        final = [torch.from_numpy(a).to(device) for a in rollout.final_state().arrays().values()]
+        return (*arrays, *final)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *adjoints):
+        rollout, count = ctx.rollout, len(ctx.outputs)
+        seeds = {n: _numpy(a) for n, a in zip(ctx.outputs, adjoints[:count], strict=True) if a is not None}
+        final = State(*(_numpy(a) for a in adjoints[count:]))
+        laws = _laws(rollout)
+        for law in laws:
+            law.clear_gradients()
+        gradients = rollout.backward(seeds, record=ctx.record, final=final)
+        by_input = list(gradients.state.arrays().values()) if ctx.has_state else []
+        by_input += [gradients[name] for name in ctx.names]
+        made = [torch.as_tensor(g) for g in by_input] + [g for law in laws for g in law.gradients]
+        made = [g.to(device=t.device, dtype=t.dtype).reshape(t.shape) for g, t in zip(made, ctx.like, strict=True)]
+        return (None, None, None, None, None, *made)
+
+
+def _run(rollout: Rollout, given: Values, state: tuple | None, first_step: int) -> tuple[dict, tuple, Trajectory]:
+    """Recorded arrays, final state and the plain trajectory of one node."""
+    box: list[Trajectory] = []
+    weights = [w for law in _laws(rollout) for w in law.parameters()]
+    inputs = (*(state or ()), *given.values(), *weights)
+    outputs = _Node.apply(rollout, box, first_step, tuple(given), state is not None, *inputs)
+    trajectory = box[0]
+    names = [name for name in trajectory if not name.endswith(".pose")]
+    arrays = dict(zip(names, outputs, strict=False))
+    device = _torch_device(rollout)
+    poses = {n: torch.from_numpy(trajectory[n]).to(device) for n in trajectory if n.endswith(".pose")}
+    return {**arrays, **poses}, outputs[len(names) :], trajectory
+
+
+def _closed_loop(rollout: Rollout, given: dict[str, torch.Tensor], policy: Policy) -> Trajectory:
+    """One node a control interval, the policy between them."""
+    every, record_every = rollout.control_every, rollout.record_every
+    if rollout.steps % every or (every % record_every and record_every % every):
+        raise InputError(
+            f"policy: expected steps ({rollout.steps}) to be a multiple of control_every ({every}), and record_every "
+            f"({record_every}) to divide or be a multiple of it; choose other numbers."
+        )
+    piece = _piece(rollout)
+    constant = {n: v for n, v in given.items() if n.rpartition(".")[2] not in FIELDS}
+    state = _initial(rollout, given)
+    knots = _first_knots(rollout, constant)
+    parts: list[dict[str, torch.Tensor]] = []
+    trajectory = None
+    for step in range(0, rollout.steps, every):
+        action = policy(Observation(rollout, state, step))
+        controls = _controls(rollout, action, knots)
+        try:
+            arrays, state, trajectory = _run(piece, {**constant, **controls}, state, step)
+        except SimulationError as error:
+            raise SimulationError(_shifted(error, step)) from None
+        rollout.simulator_calls += 0
+        parts.append(arrays if not parts else {n: a[1:] for n, a in arrays.items()})
+    rollout.simulator_calls += rollout.batch
+    return _joined(rollout, parts, trajectory)
+
+
+def _joined(rollout: Rollout, parts: list[dict[str, torch.Tensor]], last: Trajectory) -> Trajectory:
+    """The whole trajectory, thinned to the rollout's own frames."""
+    piece = _piece(rollout)
+    steps = [0] + [s + f for s in range(0, rollout.steps, piece.steps) for f in piece.frame_steps[1:]]
+    keep = [index for index, step in enumerate(steps) if step in set(rollout.frame_steps)]
+    arrays = {name: torch.cat([part[name] for part in parts])[keep] for name in parts[0]}
+    times = np.asarray(steps)[keep] * rollout.model.dt
+    metadata = {**last.metadata, "steps": rollout.steps}
+    return Trajectory(times=times, arrays=arrays, metadata=metadata, status=last.status)
+
+
+def _shifted(error: SimulationError, step: int):
+    import dataclasses
+
+    status = error.status
+    message = status.message.replace(f"at substep {status.step})", f"at substep {status.step + step})")
+    return dataclasses.replace(status, step=status.step + step, message=message)
+
+
+def _piece(rollout: Rollout) -> Rollout:
+    """A rollout of one control interval of the same model, made once."""
+    if not hasattr(rollout, "_piece"):
+        every = rollout.control_every
+        rollout._piece = rollout.model.rollout(
+            every,
+            record_every=min(every, rollout.record_every),
+            control_every=every,
+            record=rollout.record,
+            checkpoint_every=min(every, rollout.segment),
+            gradient=rollout.gradient,
+        )
+    return rollout._piece
+
+
+def _initial(rollout: Rollout, given: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """The start state as tensors; initial values given as tensors keep their gradient."""
+    rollout.binding.set({})
+    plain, device, fields = rollout.binding.initial_state(), _torch_device(rollout), []
+    for field, array in plain.arrays().items():
+        parts = []
+        for body in rollout.binding.bodies:
+            name = f"{body.model.name}.{field}"
+            value = torch.from_numpy(array[body.start : body.end]).to(device)
+            if name in given:
+                parameter = rollout.model.parameters()[name]
+                aligned = parameter._aligned(_numpy(given[name])).shape
+                full = given[name].to(value).reshape(aligned).expand(parameter.shape)
+                value = full.reshape(value.shape)
+            parts.append(value)
+        fields.append(torch.cat(parts))
+    return tuple(fields)
+
+
+def _first_knots(rollout: Rollout, constant: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Pose [batch, 7] of every collider at the start."""
+    parameters, knots = rollout.model.parameters(), {}
+    for collider in rollout.model.colliders:
+        name = f"{collider.name}.pose"
+        value = constant.pop(name, None)
+        full = torch.as_tensor(parameters[name].expand(_numpy(value)) if value is not None else parameters[name].value)
+        knots[name] = full[:, 0].to(_torch_device(rollout))
+    return knots
+
+
+def _controls(rollout: Rollout, action: Action, knots: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The controls of one interval as parameter values: activations [batch, 1, groups] and two pose knots."""
+    controls = {}
+    rollout.model.check_names(action)
+    for name, value in action.items():
+        if name.endswith(".activation"):
+            controls[name] = value.unsqueeze(1)
+        elif name in knots:
+            controls[name] = torch.stack([knots[name].to(value), value], dim=1)
+            knots[name] = value
+        else:
+            raise InputError(f"policy: expected activations and poses, got {name!r}; pass constants in `values`.")
+    return controls
+
+
+class TorchLaw(torch.nn.Module):
+    """A constitutive law given by torch modules and called at every substep.
+
+    Args:
+        kirchhoff: module, deformation gradient [n, 3, 3] -> Kirchhoff stress [n, 3, 3] in Pa.
+        return_map: optional module, trial deformation gradient [n, 3, 3] -> deformation gradient [n, 3, 3].
+
+    Backward re-evaluates the module at each substep, so no graph outlives one substep. Its weights get their gradient
+    through `simulate` like any other tensor.
+    """
+
+    is_external_law = True
+
+    def __init__(self, kirchhoff: torch.nn.Module, return_map: torch.nn.Module | None = None):
+        super().__init__()
+        self.kirchhoff, self.return_map = kirchhoff, return_map
+        self.gradients: list[torch.Tensor] = []
+
+    def to_dict(self) -> dict:
+        return {"kind": "TorchLaw", "kirchhoff": type(self.kirchhoff).__name__}
+
+    def clear_gradients(self) -> None:
+        self.gradients = [torch.zeros_like(w) for w in self.parameters()]
+
+    def record_stress(self, program, solver, body) -> None:
+        """Called by the solver: write the stress of this body's particles."""
+        program.call(_SubstepLaw(self.kirchhoff, solver, body).stress)
+
+    def record_stress_vjp(self, program, solver, body) -> None:
+        program.call(_SubstepLaw(self.kirchhoff, solver, body, self).stress_vjp)
+
+    def record_return_map(self, program, solver, body) -> None:
+        if self.return_map is not None:
+            program.call(_SubstepLaw(self.return_map, solver, body).project)
+
+    def record_return_map_vjp(self, program, solver, body) -> None:
+        if self.return_map is not None:
+            program.call(_SubstepLaw(self.return_map, solver, body, self).project_vjp)
+
+
+class _SubstepLaw:
+    """The calls of one module on one body, on tensors that share the solver's memory."""
+
+    def __init__(self, module: torch.nn.Module, solver, body, owner: TorchLaw | None = None):
+        self.module, self.owner, self.dt = module, owner, solver.model.dt
+        self.count = solver.model.particle_count
+        self.range = slice(body.start, body.end)
+        self.clock = wp.to_torch(solver.work.clock)
+        states = solver.states.fields
+        self.F, self.C = wp.to_torch(states["deformation_gradient"]), wp.to_torch(states["velocity_gradient"])
+        self.tau = wp.to_torch(solver.work.tau)[self.range]
+        if owner is not None:
+            self.dtau = wp.to_torch(solver.work.dtau)[self.range]
+            self.dF = wp.to_torch(solver.adjoint.fields["deformation_gradient"])[self.range]
+            weights = list(owner.parameters())
+            mine = {id(w) for w in module.parameters()}
+            self.slots = [i for i, w in enumerate(weights) if id(w) in mine and w.requires_grad]
+            self.weights = [weights[i] for i in self.slots]
+
+    def _slot(self, entry: int) -> slice:
+        first = int(self.clock[entry]) * self.count
+        return slice(first + self.range.start, first + self.range.stop)
+
+    def stress(self) -> None:
+        with torch.no_grad():
+            self.tau.copy_(self.module(self.F[self._slot(1)]))
+
+    def stress_vjp(self) -> None:
+        self.dF += self._pull_back(self.F[self._slot(1)], self.dtau)
+
+    def project(self) -> None:
+        with torch.no_grad():
+            slot = self._slot(2)
+            self.F[slot] = self.module(self.F[slot].clone())
+
+    def project_vjp(self) -> None:
+        before = self.F[self._slot(1)]
+        trial = before + self.dt * (self.C[self._slot(2)] @ before)
+        self.dF.copy_(self._pull_back(trial, self.dF.clone()))
+
+    def _pull_back(self, F: torch.Tensor, adjoint: torch.Tensor) -> torch.Tensor:
+        """Gradient of module(F) : adjoint with respect to F; those of the weights gather in the owner."""
+        with torch.enable_grad():
+            leaf = F.detach().requires_grad_()
+            made = torch.autograd.grad(self.module(leaf), [leaf, *self.weights], adjoint, allow_unused=True)
+        for slot, gradient in zip(self.slots, made[1:], strict=True):
+            if gradient is not None:
+                self.owner.gradients[slot] += gradient
+        return made[0]
+
+
+def _laws(rollout: Rollout) -> list[TorchLaw]:
+    """The torch laws of a rollout, each once."""
+    found = {id(b.law): b.law for b in rollout.binding.bodies if isinstance(b.law, TorchLaw)}
+    return list(found.values())
+
+
+def _torch_device(rollout: Rollout) -> torch.device:
+    return torch.device(wp.device_to_torch(rollout.model.device))
+
+
+def _tensor(value: Any, rollout: Rollout) -> torch.Tensor:
+    if isinstance(value, torch.Tensor):
+        return value
+    return torch.as_tensor(np.asarray(value, rollout.model.precision.numpy))
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()
