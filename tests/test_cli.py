@@ -26,8 +26,8 @@ class Stub:
         self.options = options
         return self
 
-    def rollout(self, **options):
-        self.steps = options["steps"]
+    def rollout(self, steps, **options):
+        self.steps = steps
         return self
 
     def forward(self, parameters=None, progress=None):

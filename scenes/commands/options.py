@@ -45,13 +45,16 @@ def build_scene(spec: SceneSpec, *, seed: int | None) -> "Scene":
     return spec.build(seed=seed)
 
 
-def build_rollout(spec: SceneSpec, settings: Settings, arguments: argparse.Namespace) -> "Rollout":
-    """The rollout of a scene on the chosen device."""
+def build_rollout(
+    spec: SceneSpec, settings: Settings, arguments: argparse.Namespace, *, gradient: bool = True
+) -> "Rollout":
+    """The rollout of a scene on the chosen device; without `gradient` it keeps no checkpoints."""
     model = build_scene(spec, seed=arguments.seed).build(
         dt=settings.dt,
         device=arguments.device,
         batch=arguments.batch,
         dtype=settings.dtype,
         threads=arguments.threads,
+        seed=arguments.seed or 0,
     )
-    return model.rollout(steps=settings.steps, record_every=min(settings.record_every, settings.steps))
+    return model.rollout(settings.steps, record_every=min(settings.record_every, settings.steps), gradient=gradient)

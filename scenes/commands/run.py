@@ -25,7 +25,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     spec = find_scene(arguments.scene)
     settings = chosen_settings(spec, arguments)
-    rollout = build_rollout(spec, settings, arguments)
+    rollout = build_rollout(spec, settings, arguments, gradient=False)
     started = time.perf_counter()
     trajectory = forward_with_progress(rollout, steps=settings.steps, title=spec.name)
     seconds = time.perf_counter() - started
