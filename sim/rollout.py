@@ -180,11 +180,17 @@ class Rollout:
         return self._last
 
     def backward(
-        self, adjoints: Mapping[str, Any], *, record: Record | None = None, final: State | None = None
+        self,
+        adjoints: Mapping[str, Any],
+        *,
+        record: Record | None = None,
+        final: State | None = None,
+        watch: Callable[[int, State], None] | None = None,
     ) -> Gradients:
         """Gradients of a loss whose derivatives with respect to the recorded arrays are `adjoints`.
 
-        Can be called any number of times, and for an earlier run through its `record` (from `rollout.last`).
+        Can be called any number of times, and for an earlier run through its `record` (from `rollout.last`). `watch` is
+        called with every substep and the adjoint of the state at it, from the last to the first.
 
         Errors: `InputError` for a name that was not recorded or a wrong shape; `SimulationError` where the gradient
             is not finite, naming the array.
@@ -201,7 +207,7 @@ class Rollout:
         self.solver.adjoint.write(0, final or State.zeros(self.model.particle_count, self.model.precision.numpy))
         self._buffers.add_adjoint(self.steps)
         for index in reversed(range(len(self._segments))):
-            self._back_over(record, index)
+            self._back_over(record, index, watch)
         state = self.solver.adjoint.read(0)
         gradients = Gradients(self.binding.gradients(state), state)
         self._check_finite(gradients)
@@ -249,7 +255,7 @@ class Rollout:
         marks |= set(range(first + 256, last, 256))
         return sorted(marks)
 
-    def _back_over(self, record: Record, index: int) -> None:
+    def _back_over(self, record: Record, index: int, watch: Callable[[int, State], None] | None) -> None:
         """Walk the adjoint back over one segment, re-running it first unless its states are still there."""
         first = self._segments[index]
         last = min(first + self.segment, self.steps)
@@ -262,7 +268,7 @@ class Rollout:
             self.solver.work.wrench.zero_()
         self.solver.set_clock(last, last - first)
         marks = {s for s in self._buffers.frame_of if first <= s < last} | {first}
-        marks |= {s for s in range(0, last, self.control_every) if s >= first}
+        marks |= set(range(first, last)) if watch else {s for s in range(0, last, self.control_every) if s >= first}
         done = last
         for stop in sorted(marks, reverse=True):
             self._buffers.load_wrench(done)
@@ -271,6 +277,8 @@ class Rollout:
             self.solver.collect_activation()
             if stop in self._buffers.frame_of:
                 self._buffers.add_adjoint(stop)
+            if watch:
+                watch(stop, self.solver.adjoint.read(0))
         self.solver.work.wrench.zero_()
 
     def _status(self) -> Status:

@@ -90,6 +90,11 @@ class MPMSolver:
         adjoint = self.adjoint.fields if self.adjoint else None
         return self.model, self.binding, self.work, self.states.fields, adjoint
 
+    def _lines(self) -> tuple[int, int]:
+        """Launch items of the grid kernels and nodes an item: lines of nodes on a CPU, single nodes on a GPU."""
+        span = 1 if self.model.device.is_cuda else 64
+        return -(-self.model.node_count // span), span
+
     def _halves(self, start: int, end: int, total: int) -> list[tuple[int, int]]:
         """(first, count) of the part of [start, end) in each thread's share of [0, total)."""
         cuts = [total * t // self.threads for t in range(self.threads + 1)]
@@ -186,11 +191,12 @@ class MPMSolver:
 
     def _update(self, program: Program, *, keep: int) -> None:
         m, b, w, _, _ = self._arrays()
+        lines, span = self._lines()
         program.phase()
         self._each(
-            program, self._grid.update, 0, m.node_count, m.node_count,
+            program, self._grid.update, 0, lines, lines,
             lambda first, t: [
-                m.grid, first, self.threads, keep, m.batch, t, m.walls, m.solids, w.frames, b.friction, m.distances,
+                m.grid, first, span, self.threads, keep, m.batch, t, m.walls, m.solids, w.frames, b.friction, m.distances,
                 w.nodes, w.velocity, w.wrench,
             ],
         )  # fmt: skip
@@ -236,11 +242,12 @@ class MPMSolver:
 
     def _update_vjp(self, program: Program) -> None:
         m, b, w, _, _ = self._arrays()
+        lines, span = self._lines()
         program.phase()
         self._each(
-            program, self._grid.update_vjp, 0, m.node_count, m.node_count,
+            program, self._grid.update_vjp, 0, lines, lines,
             lambda first, t: [
-                m.grid, first, self.threads, m.batch, t, m.walls, m.solids, w.frames, b.friction, m.distances,
+                m.grid, first, span, self.threads, m.batch, t, m.walls, m.solids, w.frames, b.friction, m.distances,
                 w.nodes, w.dvelocity, w.dwrench, w.dnodes, w.dframes, b.dfriction,
             ],
         )  # fmt: skip
