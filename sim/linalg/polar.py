@@ -227,7 +227,7 @@ def polar_rotation(p: Precision) -> Callable:
     """Warp function F -> rotation R closest to F (det R = 1 even for inverted F), with its exact adjoint.
 
     Source: Higham and Noferini, An Algorithm to Compute the Polar Decomposition of a 3 x 3 Matrix (2016), for the
-    quartic; Higham, Computing the Polar Decomposition with Applications (1986), eq. 3.1, for the Newton step.
+    quartic; Higham, Computing the Polar Decomposition with Applications (1986), for the Newton step.
     """
     mat33, factors, pullback = p.mat33, polar_factors(p), polar_vjp(p)
 

@@ -49,6 +49,19 @@ def attach_vjp(kirchhoff: Callable, vjp: Callable, p: Precision, count: int) -> 
     return kirchhoff
 
 
+def attach_return_map_vjp(return_map: Callable, vjp: Callable, p: Precision, count: int) -> Callable:
+    """`return_map` with `vjp` registered as its adjoint; as `attach_vjp`, for (F_trial, c) -> F."""
+    mat33, vec = p.mat33, p.vector(count)
+
+    @wp.func_grad(return_map)
+    def adjoint(F: mat33, c: vec, A: mat33):
+        gF, gc = vjp(F, c, A)
+        wp.adjoint[F] += gF
+        wp.adjoint[c] += gc
+
+    return return_map
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Material:
     """A constitutive law; the dataclass fields are its parameters, floats or arrays of one value a particle.

@@ -21,7 +21,7 @@ class FixedCorotated(IsotropicSolid):
 
     R is the rotation closest to F; the law is finite for every F, inverted ones included (R stays a rotation).
 
-    Source: Stomakhin et al., Energetically Consistent Invertible Elasticity (2012), eq. 8.
+    Source: Stomakhin et al., Energetically Consistent Invertible Elasticity (2012).
     """
 
     @classmethod

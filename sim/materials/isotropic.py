@@ -26,6 +26,16 @@ def lame(p: Precision) -> Callable:
         mu = E / (real(2.0) * (real(1.0) + nu))
         return vec2(mu, real(2.0) * mu * nu / (real(1.0) - real(2.0) * nu))
 
+    # Written out because Warp leaves the adjoint of a nested function empty, and its gradient zero, in a forward-only
+    # kernel that calls it before wp.grad does.
+    @wp.func_grad(lame_of)
+    def adjoint(E: real, nu: real, a: vec2):
+        mu = E / (real(2.0) * (real(1.0) + nu))
+        free = real(1.0) - real(2.0) * nu
+        lam = real(2.0) * mu * nu / free
+        wp.adjoint[E] += (a[0] * mu + a[1] * lam) / E
+        wp.adjoint[nu] += real(2.0) * a[1] * mu / (free * free) - (a[0] * mu + a[1] * lam) / (real(1.0) + nu)
+
     return lame_of
 
 
