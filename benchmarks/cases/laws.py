@@ -24,7 +24,7 @@ TORCH_LAW = Case(
     name="torch_law",
     what="a 9-64-64-9 torch law called every substep: 1000 particles x 1000 substeps, forward + backward",
     problems={"1k at 16^3": Problem(grid=16, side=10, steps=1000)},
-    subjects=(Subject(name="torch law", module="pliant_mpm", options={"threads": 1, "law": "torch"}),),
+    subjects=(Subject(name="torch law", module="pliant_torch_law", options={"threads": 1}),),
     series=(
         Series(name="forward", subject="torch law", do="forward", quantity="seconds"),
         Series(name="both ways", subject="torch law", do="gradient", quantity="seconds"),
