@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 COMMANDS = ("list", "run", "view", "train", "check-gradients", "doctor")
+LIGHT = ("list",)  # commands that load no simulator
 DESCRIPTION = "Pliant: differentiable simulation of soft matter. Every simulation runs forward, backward and on screen."
 EPILOG = """examples:
   pliant list                                  what can be simulated and trained
@@ -46,6 +47,10 @@ def execute(words: list[str]) -> int:
     """Exit status of one command; its errors are exceptions."""
     check_command(words)
     arguments = build_parser().parse_args(words)
+    if arguments.command not in LIGHT:
+        from scenes.commands.quiet import start_warp
+
+        start_warp()
     return arguments.execute(arguments)
 
 

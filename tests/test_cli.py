@@ -11,6 +11,7 @@ from scenes import registry
 from scenes.cli import COMMANDS, main
 from sim.errors import InputError
 
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 HEAVY = "{'warp', 'torch', 'numpy', 'scipy', 'pyvista', 'trimesh', 'matplotlib'}"
 SCENE = '''"""A stand-in that moves nothing.
 
@@ -65,7 +66,9 @@ def answer(capsys: pytest.CaptureFixture, *words: object) -> tuple[int, str, str
 
 def test_help_loads_neither_simulator_nor_torch():
     code = f"import sys; from scenes.cli import build_parser; build_parser(); print(sorted({HEAVY} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -101,6 +104,19 @@ def test_a_mistake_gets_one_sentence(capsys, words, sentence):
     assert status == 2
     assert sentence in err
     assert err.startswith("pliant: ") and err.count("\n") == 1
+
+
+def test_warp_adds_nothing_to_the_sentence():
+    words = [sys.executable, "-m", "scenes.cli", "run", "missing.py"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("pliant: scene: ") and done.stderr.count("\n") == 1
+
+
+def test_the_doctor_finds_the_gradient_right(capsys):
+    status, out, _ = answer(capsys, "doctor")
+    assert status == 0
+    assert "kernel cache" in out and out.count("agrees with finite differences") == 3
 
 
 def test_debug_shows_where_an_error_came_from(capsys):

@@ -65,7 +65,6 @@ def versions() -> Iterator[Row]:
 def devices() -> Iterator[Row]:
     import warp as wp
 
-    wp.config.log_level = wp.LOG_WARNING
     yield "cpu", f"{platform.processor() or platform.machine()}, {usable_cores()} cores usable"
     for device in wp.get_cuda_devices():
         yield device.alias, f"{device.name}, {device.total_memory / 2**30:.0f} GiB, sm_{device.arch}"
@@ -81,14 +80,11 @@ def usable_cores() -> int:
 def kernel_cache() -> Iterator[Row]:
     import warp as wp
 
-    wp.init()
     folder = pathlib.Path(wp.config.kernel_cache_dir)
     files = [path for path in folder.rglob("*") if path.is_file()]
     yield "folder", f"{folder} (set WARP_CACHE_PATH to move it)"
     yield "size", f"{sum(path.stat().st_size for path in files) / 2**20:.1f} MiB in {len(files)} files"
-    key = getattr(wp, "get_cpu_kernel_cache_key", None)
-    if key is not None:
-        yield "key", str(key())
+    yield "key", str(wp.get_cpu_kernel_cache_key())
 
 
 def rendering() -> Iterator[Row]:

@@ -11,7 +11,9 @@ FORMATS = (".png", ".mp4", ".gif", ".html", ".usd", ".usda", ".usdc")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=pathlib.Path, metavar="FILE|RUN", help="a trajectory (.npz) or a run folder")
+    parser.add_argument(
+        "path", type=pathlib.Path, metavar="FILE|RUN", help="a trajectory (.npz, .traj) or a run folder"
+    )
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="write a file instead of opening a window")
 
 
@@ -45,6 +47,8 @@ def trajectory_file(path: pathlib.Path) -> pathlib.Path:
     """
     from sim.errors import InputError
 
+    if path.suffix == ".traj" and path.exists():
+        return path
     if path.is_dir():
         found = path / "best.npz"
         if not found.is_file():
