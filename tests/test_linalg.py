@@ -11,11 +11,10 @@ from sim.linalg.eigen import symmetric_eigen
 from sim.linalg.matrix import axial, axial_of_product, cofactor, cross_columns
 from sim.linalg.polar import large_strain_rotation, polar_rotation, robust_rotation
 from sim.linalg.spectral import exponential_quotients, log1p, strain_quotients
-from sim.precision import Precision, precision
+from sim.precision import Precision
 from tests import reference_laws as reference
-from tests.test_materials import assert_close, central_difference, rotations, stretched
+from tests.evaluate_laws import DOUBLE, SINGLE, assert_close, central_difference, rotations, stretched
 
-DOUBLE, SINGLE = precision("float64"), precision("float32")
 both = pytest.mark.parametrize("p", [SINGLE, DOUBLE], ids=lambda p: p.name)
 
 

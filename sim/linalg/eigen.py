@@ -5,8 +5,12 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.linalg.matrix import cofactor
+from sim.linalg.matrix import cofactor, spherical
+from sim.linalg.polynomial import polynomial
 from sim.precision import Precision
+
+# Chebyshev interpolant of 2 cos(arccos(h) / 3) on [0, 1]; its error is 1e-5, which one Newton step squares.
+ROOT_FIT = (1.7320609, 0.3328234, -0.0918439, 0.0350244, -0.0080708)
 
 
 @functools.cache
@@ -17,7 +21,7 @@ def complement(p: Precision) -> Callable:
     """
     real, vec3 = p.real, p.vec3
 
-    @wp.func
+    @wp.func(inline=True)
     def complement_of(n: vec3):
         one = real(1.0)
         side = wp.where(n[2] < real(0.0), -one, one)
@@ -33,11 +37,12 @@ def complement(p: Precision) -> Callable:
 def largest_root(p: Precision) -> Callable:
     """Warp function h -> largest root x of x^3 - 3 x = 2 h for 0 <= h <= 1; x lies between sqrt(3) and 2."""
     real = p.real
-    steps = 2 if p.name == "float32" else 3
+    steps = 1 if p.name == "float32" else 2
+    guess = polynomial(p, ROOT_FIT)
 
-    @wp.func
+    @wp.func(inline=True)
     def root(h: real) -> real:
-        x = real(1.7320508075688772) + h * (real(0.3333333333333333) - real(0.06538414090221051) * h)
+        x = guess(h)
         for _k in range(wp.static(steps)):
             square = x * x
             x = x - (x * (square - real(3.0)) - real(2.0) * h) / (real(3.0) * square - real(3.0))
@@ -49,16 +54,13 @@ def largest_root(p: Precision) -> Callable:
 @functools.cache
 def simple_eigenvector(p: Precision) -> Callable:
     """Warp function (S, x) -> unit eigenvector of a well separated eigenvalue x: the largest column of cof(S - x I)."""
-    real, mat33, vec3, cof = p.real, p.mat33, p.vec3, cofactor(p)
+    real, mat33, vec3, cof, diagonal = p.real, p.mat33, p.vec3, cofactor(p), spherical(p)
 
-    @wp.func
+    @wp.func(inline=True)
     def eigenvector(S: mat33, x: real) -> vec3:
-        M = cof(S - wp.diag(vec3(x, x, x)))
-        n = vec3(M[0, 0], M[1, 0], M[2, 0])
-        if M[1, 1] > M[0, 0] and M[1, 1] >= M[2, 2]:
-            n = vec3(M[0, 1], M[1, 1], M[2, 1])
-        elif M[2, 2] > M[0, 0]:
-            n = vec3(M[0, 2], M[1, 2], M[2, 2])
+        M = cof(S - diagonal(x))
+        n = wp.where(M[1, 1] > M[0, 0], vec3(M[0, 1], M[1, 1], M[2, 1]), vec3(M[0, 0], M[1, 0], M[2, 0]))
+        n = wp.where(M[2, 2] > wp.max(M[0, 0], M[1, 1]), vec3(M[0, 2], M[1, 2], M[2, 2]), n)
         return n / wp.sqrt(wp.dot(n, n))
 
     return eigenvector
@@ -69,17 +71,16 @@ def plane_rotation(p: Precision) -> Callable:
     """Warp function (a, b, d) -> (c, s, low, high): [[a, b], [b, d]] has vectors (-s, c) for low, (c, s) for high."""
     real, vec4 = p.real, p.vec4
 
-    @wp.func
+    @wp.func(inline=True)
     def rotation(a: real, b: real, d: real) -> vec4:
         half, mean = real(0.5) * (a - d), real(0.5) * (a + d)
         radius = wp.sqrt(half * half + b * b)
-        if radius == real(0.0):
-            return vec4(real(1.0), real(0.0), mean, mean)
-        big = wp.sqrt(real(0.5) + real(0.5) * wp.abs(half) / radius)
-        small = real(0.5) * b / (radius * big)
-        if half >= real(0.0):
-            return vec4(big, small, mean - radius, mean + radius)
-        return vec4(wp.abs(small), wp.where(b < real(0.0), -big, big), mean - radius, mean + radius)
+        inverse = real(0.5) / wp.where(radius > real(0.0), radius, real(1.0))
+        big = wp.sqrt(wp.where(radius > real(0.0), real(0.5) + wp.abs(half) * inverse, real(1.0)))
+        small = b * inverse / big
+        c = wp.where(half < real(0.0), wp.abs(small), big)
+        s = wp.where(half < real(0.0), wp.where(b < real(0.0), -big, big), small)
+        return vec4(c, s, mean - radius, mean + radius)
 
     return rotation
 
@@ -95,27 +96,29 @@ def symmetric_eigen(p: Precision) -> Callable:
 
     Source: Eberly, A Robust Eigensolver for 3 x 3 Symmetric Matrices (2014), with Newton in place of the arc cosine.
     """
-    real, mat33, vec3 = p.real, p.mat33, p.vec3
+    real, mat33, vec3, diagonal = p.real, p.mat33, p.vec3, spherical(p)
     basis, root, eigenvector, rotation = complement(p), largest_root(p), simple_eigenvector(p), plane_rotation(p)
 
-    @wp.func
+    @wp.func(inline=True)
     def eigen(S: mat33):
-        mean = wp.trace(S) / real(3.0)
-        D = S - wp.diag(vec3(mean, mean, mean))
-        scale = wp.sqrt(wp.ddot(D, D) / real(6.0))
+        mean = wp.trace(S) * real(wp.static(1.0 / 3.0))
+        D = S - diagonal(mean)
+        scale = wp.sqrt(wp.ddot(D, D) * real(wp.static(1.0 / 6.0)))
         if scale == real(0.0):
             return wp.identity(n=3, dtype=real), vec3(mean, mean, mean)
-        h = real(0.5) * wp.determinant(D / scale)
-        scale = wp.where(h < real(0.0), -scale, scale)
-        D = D / scale
+        D = (real(1.0) / scale) * D
+        h = real(0.5) * wp.determinant(D)
+        flipped = h < real(0.0)
+        D = wp.where(flipped, -D, D)
+        scale = wp.where(flipped, -scale, scale)
         x = root(wp.min(wp.abs(h), real(1.0)))
         n = eigenvector(D, x)
         a, b = basis(n)
         Da, Db = D * a, D * b
         t = rotation(wp.dot(a, Da), wp.dot(a, Db), wp.dot(b, Db))
         high, low = t[0] * a + t[1] * b, t[0] * b - t[1] * a
-        if scale > real(0.0):
-            return wp.matrix_from_cols(low, high, n), vec3(mean + scale * t[2], mean + scale * t[3], mean + scale * x)
-        return wp.matrix_from_cols(n, high, low), vec3(mean + scale * x, mean + scale * t[3], mean + scale * t[2])
+        Q = wp.matrix_from_cols(wp.where(flipped, n, low), high, wp.where(flipped, low, n))
+        outer = wp.where(flipped, vec3(x, t[3], t[2]), vec3(t[2], t[3], x))
+        return Q, vec3(mean + scale * outer[0], mean + scale * outer[1], mean + scale * outer[2])
 
     return eigen
