@@ -274,7 +274,8 @@ class Rollout:
             self._buffers.load_wrench(done)
             self.solver.retreat(done - stop)
             done = stop
-            self.solver.collect_activation()
+            if stop % self.control_every == 0:
+                self.solver.collect_activation()
             if stop in self._buffers.frame_of:
                 self._buffers.add_adjoint(stop)
             if watch:

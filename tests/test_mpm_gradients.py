@@ -1,0 +1,134 @@
+"""Gradients of MPM rollouts in float64: the adjoint against finite differences, and the same for every way to run."""
+
+import numpy as np
+import pytest
+
+from sim import InputError, check_gradients
+from tests.mpm_scenes import busy_scene, busy_values
+
+STEPS, EVERY, FRAMES = 200, 40, 50
+FIELDS = ("position", "velocity", "deformation_gradient")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return busy_scene().build(dt=3e-4, dtype="float64", threads=1)
+
+
+def weighted_sum(trajectory, seed=1):
+    """A loss that sees every recorded array, and its derivatives."""
+    rng = np.random.default_rng(seed)
+    scale = {"wrench": 1e-3}
+    weights = {
+        name: rng.standard_normal(array.shape) * scale.get(name.rpartition(".")[2], 1.0)
+        for name, array in trajectory.arrays.items()
+        if not name.endswith(".pose")
+    }
+    return sum(float((w * trajectory[n]).sum()) for n, w in weights.items()), weights
+
+
+def rollout_of(model, **options):
+    return model.rollout(STEPS, record_every=FRAMES, control_every=EVERY, record=FIELDS, **options)
+
+
+def gradients_of(model, values, **options):
+    rollout = rollout_of(model, **options)
+    return rollout.backward(weighted_sum(rollout.forward(values))[1])
+
+
+def test_every_parameter_agrees_with_finite_differences_through_contact_friction_and_yielding(model):
+    """Contact with friction, a moving collider, plastic flow, viscosity and muscles over 200 substeps.
+
+    Poses turn the floor about its edge and so move particles across the branch between sticking and sliding; every
+    parameter has at least one step of the sweep within 1e-6.
+    """
+    rollout = rollout_of(model)
+    values = busy_values(model, rollout.intervals)
+    report = check_gradients(rollout, weighted_sum, values, probes=1, sweep=(1e-4, 1e-5, 1e-6, 1e-7, 1e-8))
+    assert report.first_bad is None
+    worst = {p.name: p.error for p in report.parameters if not p.error <= 1e-6}
+    assert not worst, f"{worst}\n{report}"
+    moved = [p.name for p in report.parameters if np.abs(p.adjoint).max() == 0]
+    assert moved == [], f"the loss does not depend on {moved}: the test shows nothing about them"
+
+
+@pytest.mark.parametrize("every", [1, 7, 40, 200])
+def test_the_gradient_is_bitwise_the_same_for_every_checkpoint_choice(model, every):
+    values = busy_values(model, STEPS // EVERY)
+    expected = gradients_of(model, values)
+    got = gradients_of(model, values, checkpoint_every=every)
+    for name in expected:
+        assert np.array_equal(expected[name], got[name]), name
+
+
+def test_two_threads_give_the_gradient_of_one_to_round_off(model):
+    values = busy_values(model, STEPS // EVERY)
+    expected = gradients_of(model, values)
+    twin = busy_scene().build(dt=3e-4, dtype="float64", threads=2)
+    first, second = gradients_of(twin, values), gradients_of(twin, values)
+    for name in expected:
+        assert np.array_equal(first[name], second[name]), f"{name}: two runs with two threads differ"
+        scale = np.abs(expected[name]).max()
+        # 200 chaotic-free substeps amplify the 1e-16 of a different order of sums by the sensitivity of the scene
+        assert np.abs(first[name] - expected[name]).max() <= 1e-9 * scale, name
+
+
+def test_environments_of_a_batch_have_the_gradients_of_single_runs(model):
+    batch = busy_scene().build(dt=3e-4, dtype="float64", threads=1, batch=2)
+    values = [busy_values(model, STEPS // EVERY, seed) for seed in (0, 1)]
+    together = {name: np.concatenate([v[name] for v in values]) for name in values[0]}
+    rollout = rollout_of(batch)
+    trajectory = rollout.forward(together)
+    singles = []
+    for value in values:
+        single = rollout_of(model)
+        recorded = single.forward(value)
+        singles.append((recorded, single.backward(weighted_sum(recorded)[1])))
+    weights = weighted_sum(singles[0][0])[1]
+    both = rollout.backward({name: np.concatenate([w, w], axis=1) for name, w in weights.items()})
+    for index, (recorded, gradient) in enumerate(singles):
+        for name in recorded:
+            assert np.array_equal(trajectory[name][:, index], recorded[name][:, 0]), name
+        for name in gradient:
+            scale = np.abs(gradient[name]).max()
+            assert np.abs(both[name][index] - gradient[name][0]).max() <= 1e-12 * scale, name
+
+
+def test_backward_twice_gives_the_same_bits_even_with_another_rollout_between(model):
+    rollout = rollout_of(model)
+    values = busy_values(model, rollout.intervals)
+    trajectory = rollout.forward(values)
+    record, weights = rollout.last, weighted_sum(trajectory)[1]
+    first = rollout.backward(weights)
+    second = rollout.backward(weights)
+    rollout.forward(busy_values(model, rollout.intervals, seed=5))
+    third = rollout.backward(weights, record=record)
+    for name in first:
+        assert np.array_equal(first[name], second[name]), name
+        assert np.array_equal(first[name], third[name]), name
+
+
+def test_the_gradient_of_momentum_with_respect_to_gravity_is_mass_times_time():
+    """Closed form: free fall of the whole scene, d(sum of velocities)/dg = particles * time."""
+    scene = busy_scene()
+    scene.colliders.clear()
+    model = scene.build(dt=3e-4, dtype="float64", threads=1)
+    rollout = model.rollout(20, record_every=20)
+    trajectory = rollout.forward({f"{b.name}.velocity": np.zeros(3) for b in model.bodies} | {"gravity": [0.1, 0.2, -0.3]})
+    seed = np.zeros_like(trajectory["soft.velocity"])
+    seed[-1, ..., 2] = 1.0
+    gradient = rollout.backward({"soft.velocity": seed})["gravity"]
+    expected = seed[-1].sum() * 20 * 3e-4
+    assert abs(gradient[2] - expected) <= 1e-12 * expected
+    assert np.abs(gradient[:2]).max() <= 1e-12 * expected
+
+
+def test_backward_before_forward_and_unrecorded_arrays_get_their_sentence(model):
+    rollout = rollout_of(model)
+    with pytest.raises(InputError, match="call rollout.forward"):
+        rollout.backward({})
+    rollout.forward(busy_values(model, rollout.intervals))
+    with pytest.raises(InputError, match="expected adjoints of"):
+        rollout.backward({"soft.temperature": np.zeros(3)})
+    with pytest.raises(InputError, match="expected shape"):
+        rollout.backward({"soft.position": np.zeros(3)})
