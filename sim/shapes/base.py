@@ -171,10 +171,13 @@ class Shape:
         kind = data.get("kind") if isinstance(data, dict) else None
         if not isinstance(kind, str) or kind not in _KINDS:
             raise InputError(f"shape: expected a dict whose kind is one of {sorted(_KINDS)}, got {kind!r}; correct it.")
-        try:
-            return _KINDS[kind](**{name: value for name, value in data.items() if name != "kind"})
-        except TypeError as error:
-            raise InputError(f"shape {kind}: its entries do not fit ({error}); correct their names.") from None
+        given = {name: value for name, value in data.items() if name != "kind"}
+        fields = [field for field in dataclasses.fields(_KINDS[kind]) if field.init]
+        required = {field.name for field in fields if field.default is dataclasses.MISSING}
+        if not required <= set(given) <= {field.name for field in fields}:
+            names = [field.name for field in fields]
+            raise InputError(f"shape {kind}: expected the entries {names}, got {list(given)}; correct the names.")
+        return _KINDS[kind](**given)
 
     def _distance(self, points: np.ndarray) -> np.ndarray:
         """Signed distance [n] of points [n, 3] of the shape's own frame."""

@@ -9,9 +9,8 @@ from typing import ClassVar
 import numpy as np
 import warp as wp
 
-from sim.errors import InputError
 from sim.precision import Precision
-from sim.shapes.base import Shape, Triangles, Vector, positive
+from sim.shapes.base import Shape, Triangles, Vector, positive, vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +26,9 @@ class Box(Shape):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        given = [self.sides] * 3 if np.ndim(self.sides) == 0 else list(self.sides)
-        sides = tuple(positive("Box.sides", side) for side in given)
-        if len(sides) != 3:
-            raise InputError(f"Box.sides: expected one length or three, got {len(sides)}; correct it.")
-        self._set(sides=sides)
+        alone = np.isscalar(self.sides) or getattr(self.sides, "ndim", 1) == 0
+        given = [self.sides] * 3 if alone else vector("Box.sides", self.sides)
+        self._set(sides=tuple(positive("Box.sides", side) for side in given))
 
     @property
     def volume(self) -> float:
