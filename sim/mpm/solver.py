@@ -42,6 +42,7 @@ class Workspace:
         self.clock = new(3, dtype=int)
         self.status = new(4 * threads, dtype=int)
         self.nodes = new(nodes * threads, dtype=p.vec4)
+        self.active = wp.full(nodes // model.grid_spec.counts[2], -1, dtype=int, device=model.device)
         self.velocity = new(nodes, dtype=p.vec4)
         self.tau = new(particles, dtype=p.mat33)
         self.frames = new(frames, dtype=p.vector(FRAME))
@@ -91,9 +92,9 @@ class MPMSolver:
         return self.model, self.binding, self.work, self.states.fields, adjoint
 
     def _lines(self) -> tuple[int, int]:
-        """Launch items of the grid kernels and nodes an item: lines of nodes on a CPU, single nodes on a GPU."""
-        span = 1 if self.model.device.is_cuda else 64
-        return -(-self.model.node_count // span), span
+        """Launch items of the grid kernels and nodes an item: lines along z on a CPU, single nodes on a GPU."""
+        span = 1 if self.model.device.is_cuda else self.model.grid_spec.counts[2]
+        return self.model.node_count // span, span
 
     def _halves(self, start: int, end: int, total: int) -> list[tuple[int, int]]:
         """(first, count) of the part of [start, end) in each thread's share of [0, total)."""
@@ -174,7 +175,7 @@ class MPMSolver:
             program, self._transfers.p2g, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
-                s["position"], s["velocity"], C, w.tau, self._copy(w.nodes, t), self._status(t),
+                s["position"], s["velocity"], C, w.tau, self._copy(w.nodes, t), w.active, self._status(t),
             ],
         )  # fmt: skip
 
@@ -196,7 +197,7 @@ class MPMSolver:
         self._each(
             program, self._grid.update, 0, lines, lines,
             lambda first, t: [
-                m.grid, first, span, self.threads, keep, m.batch, t, m.walls, m.solids, w.frames, b.friction, m.distances,
+                m.grid, first, span, self.threads, keep, m.batch, t, m.walls, w.clock, w.active, m.solids, w.frames, b.friction, m.distances,
                 w.nodes, w.velocity, w.wrench,
             ],
         )  # fmt: skip
@@ -247,7 +248,7 @@ class MPMSolver:
         self._each(
             program, self._grid.update_vjp, 0, lines, lines,
             lambda first, t: [
-                m.grid, first, span, self.threads, m.batch, t, m.walls, m.solids, w.frames, b.friction, m.distances,
+                m.grid, first, span, self.threads, m.batch, t, m.walls, w.clock, w.active, m.solids, w.frames, b.friction, m.distances,
                 w.nodes, w.dvelocity, w.dwrench, w.dnodes, w.dframes, b.dfriction,
             ],
         )  # fmt: skip

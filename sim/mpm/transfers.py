@@ -7,7 +7,8 @@ d_i = x_i - x_p. With mass m, rest volume V and D^-1 = 4 / dx^2:
     v' = sum_i w_i v_i,   C' = D^-1 sum_i w_i v_i d_i^T,   x' = x + dt v',   F' = (I + dt C') F    grid to particles
 
 Source: Hu et al., A Moving Least Squares Material Point Method (2018), eqs. 17 and 29; Jiang et al., APIC (2015).
-State arrays hold several time slots one after the other; `clock` says which slot is read and which is written.
+State arrays hold several time slots one after the other; `clock` says which slot is read and which is written. The
+scatter marks the lines of nodes along z that it touches with the number of the substep, so that the grid skips the others.
 """
 
 import functools
@@ -20,7 +21,7 @@ from sim.precision import Precision
 from sim.status import Code
 
 STEP, READ, WRITE = 0, 1, 2  # entries of the clock: substep, slot read, slot written
-LEFT_GRID, CFL, NOT_FINITE = int(Code.LEFT_GRID), int(Code.CFL), int(Code.NOT_FINITE)
+LEFT_GRID, CFL, NOT_FINITE, INVERTED = (int(c) for c in (Code.LEFT_GRID, Code.CFL, Code.NOT_FINITE, Code.INVERTED))
 
 
 class Transfers(NamedTuple):
@@ -56,7 +57,7 @@ def splines(p: Precision) -> tuple[wp.Function, wp.Function, wp.Function]:
     """Warp functions of the quadratic B-spline on one axis, and the test that all 27 nodes exist."""
     real, vec3, Grid = p.real, p.vec3, grid_struct(p)
 
-    @wp.func
+    @wp.func(inline=True)
     def weights(f: real) -> vec3:
         """N at the three nodes; f in [0.5, 1.5) is the distance from the first node in cells."""
         a = real(1.5) - f
@@ -64,12 +65,12 @@ def splines(p: Precision) -> tuple[wp.Function, wp.Function, wp.Function]:
         c = f - real(0.5)
         return vec3(real(0.5) * a * a, real(0.75) - b * b, real(0.5) * c * c)
 
-    @wp.func
+    @wp.func(inline=True)
     def slopes(f: real, inv_dx: real) -> vec3:
         """dN/dx_p at the three nodes."""
         return vec3((f - real(1.5)) * inv_dx, (real(2.0) - real(2.0) * f) * inv_dx, (f - real(0.5)) * inv_dx)
 
-    @wp.func
+    @wp.func(inline=True)
     def inside(X: vec3, grid: Grid) -> bool:
         """Whether the 27 nodes around X (in cells) exist; false for NaN."""
         lo = real(0.5)
@@ -85,7 +86,7 @@ def moment_matrix(p: Precision) -> wp.Function:
     """Warp function: the first moment sum w g d^T [3, 3] out of the sums of `gather`."""
     mat33, mat44 = p.mat33, wp.types.matrix((4, 4), p.real)
 
-    @wp.func
+    @wp.func(inline=True)
     def moment(s: mat44) -> mat33:
         return mat33(s[0, 1], s[0, 2], s[0, 3], s[1, 1], s[1, 2], s[1, 3], s[2, 1], s[2, 2], s[2, 3])
 
@@ -128,6 +129,7 @@ def _p2g(p: Precision) -> wp.Kernel:
         C: wp.array(dtype=mat33),
         tau: wp.array(dtype=mat33),
         nodes: wp.array(dtype=vec4),
+        active: wp.array(dtype=int),
         status: wp.array(dtype=int),
     ):
         i = wp.tid() + first
@@ -152,6 +154,10 @@ def _p2g(p: Precision) -> wp.Kernel:
         q = vec4(u[0], u[1], u[2], m) - a0 * f[0] - a1 * f[1] - a2 * f[2]
         corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
         scatter(nodes, corner, grid.nz, grid.ny * grid.nz, wx, wy, wz, q, a0, a1, a2)
+        line = (corner - bz) // grid.nz
+        for ix in range(3):
+            for iy in range(3):
+                active[line + ix * grid.ny + iy] = clock[STEP]
 
     return p2g
 
@@ -200,7 +206,10 @@ def _g2p(p: Precision) -> wp.Kernel:
         v[t] = vp
         C[t] = Cp
         x[t] = xp + dX
-        F[t] = Fp + (grid.dt * Cp) * Fp
+        Fp = Fp + (grid.dt * Cp) * Fp
+        F[t] = Fp
+        if not (wp.determinant(Fp) > real(0.0)):
+            report(status, INVERTED, clock[STEP], i)
         speed = wp.max(wp.abs(dX[0]), wp.max(wp.abs(dX[1]), wp.abs(dX[2])))
         if not (speed < grid.dx):
             if speed >= grid.dx:
