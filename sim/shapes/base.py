@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from sim.errors import InputError
 from sim.precision import Precision
 
-MAX_POINTS = 2**26  # of a lattice before those outside are dropped; 1.5 GiB of coordinates
+MAX_POINTS = 2**24  # of a lattice before those outside are dropped; 0.4 GiB of coordinates
 NEAR, FAR = 1.0e-9, 1.0e6  # m; lengths outside lose their volume, or each other, in float32
 _KINDS: dict[str, type["Shape"]] = {}
 
@@ -135,7 +135,7 @@ class Shape:
 
         They lie on a cubic lattice that follows the shape's own axes and is symmetric about the middle of its extent.
 
-        Errors: `InputError` for a spacing [m] at which no point, or more than 67 million, would fit.
+        Errors: `InputError` for a spacing [m] at which no point, or more than 16 million, would fit.
         """
         h = positive(f"{self._name}.sample: spacing", spacing)
         upper, lower = self._support(np.eye(3)), -self._support(-np.eye(3))

@@ -3,8 +3,9 @@
 import functools
 
 import numpy as np
-import trimesh
 import warp as wp
+
+BLOCK = 2**17  # points measured at once, which bounds the memory to about 100 MiB
 
 
 def signed_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -16,9 +17,22 @@ def signed_distance(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray)
     lower, upper = vertices.min(axis=0), vertices.max(axis=0)
     middle, extent = 0.5 * (lower + upper), float((upper - lower).max())
     near, inside = _nearest((points - middle) / extent, (vertices - middle) / extent, faces)
-    foot = trimesh.triangles.closest_point(vertices[faces[near]], points)
-    distance = np.linalg.norm(points - foot, axis=1)
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(points), BLOCK)]
+    distance = np.concatenate([np.zeros(0), *(_triangle_distance(points[b], vertices[faces[near[b]]]) for b in blocks)])
     return np.where(inside, -distance, distance)
+
+
+def _triangle_distance(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Distance [n] from each point [n, 3] to its triangle [n, 3, 3]: to the plane over the inside, else to an edge."""
+    edges = np.roll(triangles, -1, axis=1) - triangles
+    arms = points[:, None] - triangles
+    along = np.einsum("nei,nei->ne", arms, edges) / np.einsum("nei,nei->ne", edges, edges)
+    to_edge = np.linalg.norm(arms - np.minimum(np.maximum(along, 0.0), 1.0)[:, :, None] * edges, axis=2).min(axis=1)
+    normal = np.cross(edges[:, 0], edges[:, 1])
+    area = np.linalg.norm(normal, axis=1)
+    over = (np.einsum("nei,nei->ne", np.cross(normal[:, None], edges), arms) > 0.0).all(axis=1)
+    height = np.abs(np.einsum("ni,ni->n", normal, arms[:, 0]))
+    return np.where(over, height / np.where(over, area, 1.0), to_edge)
 
 
 def _nearest(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

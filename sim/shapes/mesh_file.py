@@ -57,7 +57,7 @@ def check_triangles(owner: str, vertices: Any, faces: Any) -> Triangles:
     Errors: `InputError` for what is not finite or out of range, and for a surface that is not watertight.
     """
     points = check_points(f"{owner}.vertices", vertices)
-    index = np.asarray(faces)
+    index = _indices(faces)
     if index.ndim != 2 or index.shape[1] != 3 or index.dtype.kind not in "iu" or not len(index):
         raise InputError(
             f"{owner}.faces: expected whole numbers of shape [f, 3], got {index.dtype} {list(index.shape)}; "
@@ -73,6 +73,13 @@ def check_triangles(owner: str, vertices: Any, faces: Any) -> Triangles:
     collapsed = (index == np.roll(index, 1, axis=1)).any(axis=1)
     _check_closed(owner, index[~collapsed])
     return merged, index[~collapsed]
+
+
+def _indices(faces: Any) -> np.ndarray:
+    try:
+        return np.asarray(faces)
+    except ValueError:
+        return np.zeros((0, 0))
 
 
 def _check_closed(owner: str, faces: np.ndarray) -> None:
