@@ -36,7 +36,10 @@ def every(given):
 
 @functools.cache
 def probe(dtype):
-    """Kernel: distance and normal of shape `kind` at x, and the gradient of their contraction with A."""
+    """Kernel: distance and normal of shape `kind` at x, and the gradient of their contraction with A.
+
+    The value comes first: Warp drops the adjoints of nested functions in that order unless they are forced.
+    """
     p = precision(dtype)
     vec3, vec4, real, distance = p.vec3, p.vec4, p.real, shape_distance(p)
 
@@ -55,10 +58,10 @@ def probe(dtype):
         value: wp.array(dtype=vec4),
     ):
         i = wp.tid()
+        value[i] = distance(kind, x[i], size)
         _kind, gx_i, gsize_i, _A = wp.grad(contracted)(kind, x[i], size, A[i])
         gx[i] = gx_i
         gsize[i] = gsize_i
-        value[i] = distance(kind, x[i], size)
 
     return kernel
 

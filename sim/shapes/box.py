@@ -10,7 +10,7 @@ import numpy as np
 import warp as wp
 
 from sim.precision import Precision
-from sim.shapes.base import Shape, Triangles, Vector, positive, vector
+from sim.shapes.base import Shape, Triangles, Vector, differentiable, positive, vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,4 +76,4 @@ class Box(Shape):
                 return vec4(zero, wp.sign(x[1]), zero, q[1])
             return vec4(zero, zero, wp.sign(x[2]), q[2])
 
-        return box
+        return differentiable(box)

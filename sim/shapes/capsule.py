@@ -10,7 +10,7 @@ import numpy as np
 import warp as wp
 
 from sim.precision import Precision
-from sim.shapes.base import Shape, Triangles, positive
+from sim.shapes.base import Shape, Triangles, differentiable, positive
 from sim.shapes.revolution import arc, revolve
 
 
@@ -66,4 +66,4 @@ class Capsule(Shape):
                 return vec4(real(1.0), real(0.0), real(0.0), -size[0])
             return vec4(arm[0] / r, arm[1] / r, arm[2] / r, r - size[0])
 
-        return capsule
+        return differentiable(capsule)

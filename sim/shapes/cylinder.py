@@ -10,7 +10,7 @@ import numpy as np
 import warp as wp
 
 from sim.precision import Precision
-from sim.shapes.base import Shape, Triangles, positive
+from sim.shapes.base import Shape, Triangles, differentiable, positive
 from sim.shapes.revolution import revolve
 
 
@@ -75,4 +75,4 @@ class Cylinder(Shape):
             d = wp.sqrt(side * side + end * end)
             return vec4(cosine * side / d, sine * side / d, along * end / d, d)
 
-        return cylinder
+        return differentiable(cylinder)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import warp as wp
 
 from sim.precision import Precision
-from sim.shapes.base import FAR
+from sim.shapes.base import FAR, differentiable
 from sim.shapes.box import Box
 from sim.shapes.capsule import Capsule
 from sim.shapes.cylinder import Cylinder
@@ -35,4 +35,4 @@ def shape_distance(p: Precision) -> Callable:
             return cylinder(x, size)
         return vec4(real(0.0), real(0.0), real(1.0), real(wp.static(FAR)))
 
-    return distance
+    return differentiable(distance)

@@ -12,7 +12,7 @@ import warp as wp
 
 from sim.errors import InputError
 from sim.precision import Precision
-from sim.shapes.base import FAR, MAX_POINTS, NEAR, Shape, Triangles, positive
+from sim.shapes.base import FAR, MAX_POINTS, NEAR, Shape, Triangles, differentiable, positive
 from sim.shapes.closest import signed_distance
 from sim.shapes.mesh_file import check_triangles, read_mesh
 
@@ -189,4 +189,4 @@ def trilinear(p: Precision) -> Callable:
             return vec4(real(0.0), real(0.0), real(1.0), d)
         return vec4(g[0] / steepness, g[1] / steepness, g[2] / steepness, d)
 
-    return interpolated
+    return differentiable(interpolated)

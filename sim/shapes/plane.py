@@ -11,7 +11,7 @@ import warp as wp
 
 from sim.errors import InputError
 from sim.precision import Precision
-from sim.shapes.base import Shape, Triangles, Vector, positive, unit, vector
+from sim.shapes.base import Shape, Triangles, Vector, differentiable, positive, unit, vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Plane(Shape):
         def plane(x: vec3, size: vec3) -> vec4:
             return vec4(real(0.0), real(0.0), real(1.0), x[2])
 
-        return plane
+        return differentiable(plane)
 
 
 def _from_z(normal: tuple[float, ...]) -> tuple[float, ...]:

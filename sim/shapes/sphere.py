@@ -10,7 +10,7 @@ import numpy as np
 import warp as wp
 
 from sim.precision import Precision
-from sim.shapes.base import Shape, Triangles, positive
+from sim.shapes.base import Shape, Triangles, differentiable, positive
 from sim.shapes.revolution import arc, revolve
 
 
@@ -58,4 +58,4 @@ class Sphere(Shape):
                 return vec4(real(0.0), real(0.0), real(1.0), -size[0])
             return vec4(x[0] / r, x[1] / r, x[2] / r, r - size[0])
 
-        return sphere
+        return differentiable(sphere)
