@@ -48,7 +48,9 @@ class Observation(Mapping):
 Policy = Callable[[Observation], Action]
 
 
-def simulate(rollout: Rollout, values: Values | None = None, *, policy: Policy | None = None) -> Trajectory:
+def simulate(
+    rollout: Rollout, values: Values | None = None, *, policy: Policy | None = None, truncate_every: int | None = None
+) -> Trajectory:
     """The trajectory for parameter values given as tensors; its arrays are tensors [frame, batch, item, ...] with gradients.
 
     Args:
@@ -57,6 +59,8 @@ def simulate(rollout: Rollout, values: Values | None = None, *, policy: Policy |
         policy: called at every control step (`control_every` substeps) with an `Observation`; returns the controls of
             the coming interval: "<body>.activation" [batch, groups] and "<collider>.pose" [batch, 7], the pose to
             reach at its end.
+        truncate_every: control steps after which the gradient through the state is cut (truncated backpropagation
+            through time). It biases the gradient on purpose, where a chaotic horizon makes the exact one useless.
 
     Errors: `InputError` for names and shapes, `SimulationError` when the run fails, and in backward when the gradient is
         not finite. A second derivative is refused by torch with a sentence.
@@ -66,7 +70,7 @@ def simulate(rollout: Rollout, values: Values | None = None, *, policy: Policy |
     if policy is None:
         arrays, _, trajectory = _run(rollout, given, None, 0)
         return Trajectory(times=trajectory.times, arrays=arrays, metadata=trajectory.metadata, status=trajectory.status)
-    return _closed_loop(rollout, given, policy)
+    return _closed_loop(rollout, given, policy, truncate_every)
 
 
 class Simulator(torch.nn.Module):
@@ -77,14 +81,17 @@ class Simulator(torch.nn.Module):
         policy: optional policy in the loop; its parameters are the module's.
         smooth: whether the loss is declared smooth in the unknowns (contact makes it only piecewise so); gradient
             estimators read it.
+        truncate_every: see `simulate`.
     """
 
-    def __init__(self, rollout: Rollout, policy: Policy | None = None, *, smooth: bool = True):
+    def __init__(
+        self, rollout: Rollout, policy: Policy | None = None, *, smooth: bool = True, truncate_every: int | None = None
+    ):
         super().__init__()
-        self.rollout, self.policy, self.smooth = rollout, policy, smooth
+        self.rollout, self.policy, self.smooth, self.truncate_every = rollout, policy, smooth, truncate_every
 
     def forward(self, values: Values | None = None) -> Trajectory:
-        return simulate(self.rollout, values, policy=self.policy)
+        return simulate(self.rollout, values, policy=self.policy, truncate_every=self.truncate_every)
 
     @property
     def simulator_calls(self) -> int:
@@ -140,7 +147,9 @@ def _run(rollout: Rollout, given: Values, state: tuple | None, first_step: int) 
     return {**arrays, **poses}, outputs[len(names) :], trajectory
 
 
-def _closed_loop(rollout: Rollout, given: dict[str, torch.Tensor], policy: Policy) -> Trajectory:
+def _closed_loop(
+    rollout: Rollout, given: dict[str, torch.Tensor], policy: Policy, truncate_every: int | None
+) -> Trajectory:
     """One node a control interval, the policy between them."""
     every, record_every = rollout.control_every, rollout.record_every
     if rollout.steps % every or (every % record_every and record_every % every):
@@ -155,13 +164,14 @@ def _closed_loop(rollout: Rollout, given: dict[str, torch.Tensor], policy: Polic
     parts: list[dict[str, torch.Tensor]] = []
     trajectory = None
     for step in range(0, rollout.steps, every):
+        if truncate_every and step and step // every % truncate_every == 0:
+            state = tuple(field.detach() for field in state)
         action = policy(Observation(rollout, state, step))
         controls = _controls(rollout, action, knots)
         try:
             arrays, state, trajectory = _run(piece, {**constant, **controls}, state, step)
         except SimulationError as error:
             raise SimulationError(_shifted(error, step)) from None
-        rollout.simulator_calls += 0
         parts.append(arrays if not parts else {n: a[1:] for n, a in arrays.items()})
     rollout.simulator_calls += rollout.batch
     return _joined(rollout, parts, trajectory)
