@@ -102,18 +102,28 @@ _GATHER = """
 """
 
 _PULL = """
+#if defined(__CUDA_ARCH__) || defined(__CUDACC__)
+    typedef REAL S;
+#define TIMES(a, b) ((a)[0] * (b)[0] + (a)[1] * (b)[1] + (a)[2] * (b)[2] + (a)[3] * (b)[3])
+#define TOTAL(s) (s)
+#else
+    typedef V S;
+#define TIMES(a, b) ((a) * (b))
+#define TOTAL(s) ((s)[0] + (s)[1] + (s)[2] + (s)[3])
+#endif
     const U* n = (const U*)nodes.data + corner;
-    V gx = {}, gy = {}, gz = {};
+    S gx = {}, gy = {}, gz = {};
     #pragma unroll
     for (int i = 0; i < 3; ++i) {
-        V sx = {}, sy = {}, sz = {};
+        S sx = {}, sy = {}, sz = {};
         #pragma unroll
         for (int j = 0; j < 3; ++j) {
             const U* row = n + i * plane + j * line;
             const V q0 = q + a0 * (REAL)i + a1 * (REAL)j;
             const V q1 = q0 + a2;
-            const V p0 = row[0] * q0, p1 = row[1] * q1, p2 = row[2] * (q1 + a2);
-            const V sum = p0 * wz[0] + p1 * wz[1] + p2 * wz[2];
+            const V q2 = q1 + a2;
+            const S p0 = TIMES(row[0], q0), p1 = TIMES(row[1], q1), p2 = TIMES(row[2], q2);
+            const S sum = p0 * wz[0] + p1 * wz[1] + p2 * wz[2];
             sx += sum * wy[j];
             sy += sum * hy[j];
             sz += (p0 * hz[0] + p1 * hz[1] + p2 * hz[2]) * wy[j];
@@ -122,8 +132,7 @@ _PULL = """
         gy += sy * wx[i];
         gz += sz * wx[i];
     }
-    return wp::vec_t<3, REAL>(
-        gx[0] + gx[1] + gx[2] + gx[3], gy[0] + gy[1] + gy[2] + gy[3], gz[0] + gz[1] + gz[2] + gz[3]);
+    return wp::vec_t<3, REAL>(TOTAL(gx), TOTAL(gy), TOTAL(gz));
 """
 
 

@@ -101,6 +101,11 @@ def report(status: wp.array(dtype=int), code: int, step: int, index: int):
         status[2] = index
 
 
+def _register_cap(p: Precision) -> int | None:
+    """Registers a thread on a GPU: 128 keep half the threads of an sm_90 resident; float64 would spill, so it is free."""
+    return 128 if p.name == "float32" else None
+
+
 @functools.cache
 def transfers(p: Precision) -> Transfers:
     """The transfer kernels of one precision."""
@@ -234,7 +239,7 @@ def _g2p_vjp(p: Precision) -> wp.Kernel:
     scatter, gather, pull = loops.scatter, loops.gather, loops.pull
     moment = moment_matrix(p)
 
-    @wp.kernel(enable_backward=False, module="unique")
+    @wp.kernel(enable_backward=False, module="unique", cuda_max_registers=_register_cap(p))
     def g2p_vjp(
         grid: Grid,
         first: int,
@@ -299,7 +304,7 @@ def _p2g_vjp(p: Precision) -> wp.Kernel:
     scatter, gather, pull = loops.scatter, loops.gather, loops.pull
     moment = moment_matrix(p)
 
-    @wp.kernel(enable_backward=False, module="unique")
+    @wp.kernel(enable_backward=False, module="unique", cuda_max_registers=_register_cap(p))
     def p2g_vjp(
         grid: Grid,
         first: int,

@@ -1,0 +1,21 @@
+"""Every kernel of the MPM solver in one list, for compiling ahead of time and for counting registers."""
+
+import warp as wp
+
+from sim import materials
+from sim.colliders.kinematics import kinematics
+from sim.materials import Material
+from sim.mpm.constitutive import law_kernels, muscle_kernels
+from sim.mpm.grid import grid_update
+from sim.mpm.transfers import transfers
+from sim.precision import Precision
+
+LAWS: tuple[type[Material], ...] = tuple(
+    law for law in vars(materials).values() if isinstance(law, type) and issubclass(law, Material) and law is not Material
+)
+
+
+def all_kernels(p: Precision, laws: tuple[type[Material], ...] = LAWS) -> list[wp.Kernel]:
+    """Transfers, grid, collider motion, muscles and the kernels of each law, in one precision."""
+    groups = [transfers(p), grid_update(p), kinematics(p), muscle_kernels(p), *(law_kernels(law, p) for law in laws)]
+    return [kernel for group in groups for kernel in group if kernel is not None]
