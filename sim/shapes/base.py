@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from sim.precision import Precision
 
 MAX_POINTS = 2**24  # of a lattice before those outside are dropped; 0.4 GiB of coordinates
 NEAR, FAR = 1.0e-9, 1.0e6  # m; lengths outside lose their volume, or each other, in float32
+POINT_LIMIT = 1.0e100  # of a coordinate, so that its cube is finite
 _KINDS: dict[str, type["Shape"]] = {}
 
 Vector = Sequence[float] | np.ndarray
@@ -29,11 +31,11 @@ def positive(owner: str, value: Any, lower: float = NEAR, upper: float = FAR, un
     return float(number)
 
 
-def vector(owner: str, value: Any, length: int = 3) -> tuple[float, ...]:
-    """The value as a tuple of floats; `InputError` unless it has `length` finite numbers."""
+def vector(owner: str, value: Any, length: int = 3, limit: float = sys.float_info.max) -> tuple[float, ...]:
+    """The value as a tuple of floats; `InputError` unless it has `length` numbers between -limit and limit."""
     numbers = _numbers(value)
-    if numbers.shape != (length,) or not np.isfinite(numbers).all():
-        raise InputError(f"{owner}: expected {length} finite numbers, got {value!r}; correct it.")
+    if numbers.shape != (length,) or not (np.abs(numbers) <= limit).all():
+        raise InputError(f"{owner}: expected {length} numbers of at most {limit:g}, got {value!r}; correct it.")
     return tuple(numbers.tolist())
 
 
@@ -74,12 +76,12 @@ def _lattice(owner: str, extents: np.ndarray, h: float) -> np.ndarray:
 
 
 def check_points(owner: str, points: np.ndarray) -> np.ndarray:
-    """The points as a float64 array; `InputError` unless their shape is [n, 3] and all are finite."""
+    """The points as a float64 array; `InputError` unless their shape is [n, 3] and their coordinates are numbers."""
     array = _numbers(points)
     if array.ndim != 2 or array.shape[1] != 3:
-        raise InputError(f"{owner}: expected points of shape [n, 3], got {list(np.shape(points))}; reshape them.")
-    if not np.isfinite(array).all():
-        raise InputError(f"{owner}: expected finite points, got NaN or infinity; remove them.")
+        raise InputError(f"{owner}: expected points of shape [n, 3], got {list(array.shape)}; reshape them.")
+    if not (np.abs(array) <= POINT_LIMIT).all():
+        raise InputError(f"{owner}: expected finite points, got NaN, infinity or beyond {POINT_LIMIT:g}; remove them.")
     return array
 
 
@@ -105,7 +107,7 @@ class Shape:
 
     def __post_init__(self) -> None:
         self._set(
-            center=vector(f"{self._name}.center", self.center),
+            center=vector(f"{self._name}.center", self.center, limit=FAR),
             rotation=unit(f"{self._name}.rotation", self.rotation, 4),
         )
 

@@ -11,7 +11,7 @@ import warp as wp
 
 from sim.errors import InputError
 from sim.precision import Precision
-from sim.shapes.base import Shape, Triangles, Vector, differentiable, positive, unit, vector
+from sim.shapes.base import FAR, Shape, Triangles, Vector, differentiable, positive, unit, vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Plane(Shape):
         height = float(np.dot(normal, self.center))
         if self.offset is None:
             self._set(offset=height)
-        (offset,) = vector("Plane.offset", [self.offset], 1)
+        (offset,) = vector("Plane.offset", [self.offset], 1, FAR)
         self._set(offset=offset)
         if not any(self.center):
             self._set(center=tuple(offset * component + 0.0 for component in normal))
