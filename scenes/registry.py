@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sim.trajectory import Trajectory
 
 FOLDER = pathlib.Path(__file__).parent
+Vector = tuple[float, float, float]
 SCENE_NAMES = frozenset({"build", "measure", "SETTINGS"})
 PROBLEM_NAMES = frozenset({"train", "Arguments"})
 
@@ -37,16 +38,15 @@ PROBLEM_NAMES = frozenset({"train", "Arguments"})
 class Settings:
     """How a scene is run unless the command line says otherwise.
 
-    `dt` [s] is the length of a substep; every `record_every`-th of the `steps` substeps is a frame. The camera looks
-    from `camera_position` to `camera_target` [m]; None frames everything.
+    `dt` [s] is the length of a substep; every `record_every`-th of the `steps` substeps is a frame. `camera`
+    is its position and target [m]; None frames everything.
     """
 
     dt: float
     steps: int
     record_every: int = 20
     dtype: str = "float32"
-    camera_position: tuple[float, float, float] | None = None
-    camera_target: tuple[float, float, float] | None = None
+    camera: tuple[Vector, Vector] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,7 +95,6 @@ def test_no_command_is_a_usage_error(capsys):
         (["check-gradients", "no_such_scene_at_all"], "scene: expected a known name"),
         (["run", "missing.py"], "does not exist"),
         (["view", "missing.npz"], "does not exist"),
-        (["view", "missing.npz", "--output", "x.bmp"], "expected one of .png"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -159,6 +158,12 @@ def test_a_scene_of_the_user_runs_from_its_path(capsys, scene_file, tmp_path):
     assert status == 0
     assert "distance [m]: 10" in out
     assert "'dtype': 'float64'" in output.read_text() and "'dt': 0.001" in output.read_text()
+
+
+def test_a_wrong_output_is_refused_before_the_simulation(capsys, scene_file):
+    status, out, err = answer(capsys, "run", scene_file, "--output", "still.bmp")
+    assert (status, out) == (2, "")
+    assert "output: expected one of .npz" in err
 
 
 def test_a_seed_for_a_scene_without_chance_is_refused(capsys, scene_file):

@@ -88,6 +88,15 @@ def kernel_cache() -> Iterator[Row]:
 
 
 def rendering() -> Iterator[Row]:
+    from sim.errors import InputError
+    from sim.view.opengl import require_window, vtk_works
+
+    yield "pictures", "VTK, OpenGL works" if vtk_works() else "the built-in ray caster; there is no OpenGL here"
+    try:
+        require_window()
+        yield "window", "can be opened"
+    except InputError as error:
+        yield "window", f"none: {error}"
     yield "video", ffmpeg()
 
 

@@ -6,7 +6,7 @@ The output may be a trajectory (.npz) or a picture of it (.png, .mp4, .gif, .htm
 import argparse
 import pathlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scenes.commands.options import add_simulation_options, build_rollout, chosen_settings
 
@@ -25,18 +25,40 @@ def execute(arguments: argparse.Namespace) -> int:
 
     spec = find_scene(arguments.scene)
     settings = chosen_settings(spec, arguments)
+    output = arguments.output or pathlib.Path("runs") / f"{spec.name}.npz"
+    check_output(output)
     rollout = build_rollout(spec, settings, arguments, gradient=False)
     started = time.perf_counter()
     trajectory = forward_with_progress(rollout, steps=settings.steps, title=spec.name)
     seconds = time.perf_counter() - started
-    output = arguments.output or pathlib.Path("runs") / f"{spec.name}.npz"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    trajectory.save(str(output))
+    if settings.camera is not None:
+        trajectory.metadata["camera"] = settings.camera
     print(f"{spec.name}: {settings.steps} steps of {settings.dt:g} s in {seconds:.1f} s")
     for quantity, value in spec.measure(trajectory).items():
         print(f"  {quantity}: {value:.6g}")
+    save(trajectory, output, camera=settings.camera)
     print(f"saved {output}" + (f"; watch it with: pliant view {output}" if output.suffix == ".npz" else ""))
     return 0
+
+
+def check_output(output: pathlib.Path) -> None:
+    """Raise `InputError` for an unknown suffix before the simulation rather than after it."""
+    from sim.errors import InputError
+    from sim.trajectory import DATA_SUFFIXES
+    from sim.view import FORMATS
+
+    known = (*DATA_SUFFIXES, *FORMATS)
+    if output.suffix.lower() not in known:
+        raise InputError(f"output: expected one of {', '.join(known)}, got '{output}'; choose one of these suffixes.")
+
+
+def save(trajectory: "Trajectory", output: pathlib.Path, *, camera: Any) -> None:
+    """Write a trajectory, or a picture of it as the scene wants to be seen."""
+    from sim.trajectory import DATA_SUFFIXES
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    options = {} if camera is None or output.suffix in DATA_SUFFIXES else {"camera": camera}
+    trajectory.save(output, **options)
 
 
 def forward_with_progress(rollout: "Rollout", *, steps: int, title: str) -> "Trajectory":
