@@ -1,4 +1,4 @@
-"""Write the two example meshes of this folder: `python assets/make_meshes.py`.
+"""Write the example meshes of this folder: `python assets/make_meshes.py`.
 
 Each body is the zero level of a smooth union of ellipsoids, found by marching cubes. Lengths in m, x forward, z up.
 """
@@ -28,6 +28,11 @@ DUCK: list[Ellipsoid] = [
     ((0.042, 0.0, 0.098), (0.025, 0.022, 0.022)),  # head
     ((0.07, 0.0, 0.094), (0.018, 0.012, 0.006)),  # bill
 ]
+
+LEGS: list[Ellipsoid] = [((x, 0.04 * k, 0.065), (0.06, 0.05, 0.075)) for x in (0.065, 0.335) for k in (-2, -1, 0, 1, 2)]
+TRUNK: list[Ellipsoid] = [((0.2, 0.035 * k, 0.14), (0.2, 0.06, 0.05)) for k in (-2, 0, 2)]
+FACE: list[Ellipsoid] = [((0.37, 0.05 * k, 0.185), (0.03, 0.03, 0.03)) for k in (-1, 1)]
+CRAWLER = LEGS + TRUNK + FACE
 
 
 def distance(x: np.ndarray, ellipsoid: Ellipsoid) -> np.ndarray:
@@ -65,7 +70,8 @@ def body(parts: list[Ellipsoid], cell: float, radius: float) -> trimesh.Trimesh:
 def main() -> None:
     body(WORM, cell=0.006, radius=0.004).export(FOLDER / "worm.stl")
     body(DUCK, cell=0.004, radius=0.003).export(FOLDER / "duck_like.obj", digits=5, header="made by make_meshes.py")
-    for name in ("worm.stl", "duck_like.obj"):
+    body(CRAWLER, cell=0.012, radius=0.008).export(FOLDER / "crawler.stl")
+    for name in ("worm.stl", "duck_like.obj", "crawler.stl"):
         Mesh(FOLDER / name)  # raises unless it is watertight and encloses a volume
 
 

@@ -4,6 +4,8 @@ A node keeps what `sim.Rollout` keeps (checkpoints, never a graph of substeps), 
 setting. With a policy there is one node a control interval; the gradient flows through observation and action.
 """
 
+import dataclasses
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from sim.errors import InputError
 from sim.mpm.state import FIELDS, State
 from sim.rollout import Rollout
-from sim.status import SimulationError
+from sim.status import SimulationError, Status
 from sim.trajectory import Trajectory
 
 Values = Mapping[str, Any]
@@ -162,19 +164,20 @@ def _closed_loop(
     state = _initial(rollout, given)
     knots = _first_knots(rollout, constant)
     parts: list[dict[str, torch.Tensor]] = []
-    trajectory = None
+    last: list[Trajectory] = []
     for step in range(0, rollout.steps, every):
         if truncate_every and step and step // every % truncate_every == 0:
             state = tuple(field.detach() for field in state)
         action = policy(Observation(rollout, state, step))
         controls = _controls(rollout, action, knots)
         try:
-            arrays, state, trajectory = _run(piece, {**constant, **controls}, state, step)
+            arrays, state, plain = _run(piece, {**constant, **controls}, state, step)
         except SimulationError as error:
             raise SimulationError(_shifted(error, step)) from None
+        last = [plain]
         parts.append(arrays if not parts else {n: a[1:] for n, a in arrays.items()})
     rollout.simulator_calls += rollout.batch
-    return _joined(rollout, parts, trajectory)
+    return _joined(rollout, parts, last[0])
 
 
 def _joined(rollout: Rollout, parts: list[dict[str, torch.Tensor]], last: Trajectory) -> Trajectory:
@@ -188,19 +191,20 @@ def _joined(rollout: Rollout, parts: list[dict[str, torch.Tensor]], last: Trajec
     return Trajectory(times=times, arrays=arrays, metadata=metadata, status=last.status)
 
 
-def _shifted(error: SimulationError, step: int):
-    import dataclasses
-
+def _shifted(error: SimulationError, step: int) -> Status:
     status = error.status
     message = status.message.replace(f"at substep {status.step})", f"at substep {status.step + step})")
     return dataclasses.replace(status, step=status.step + step, message=message)
 
 
+_PIECES: weakref.WeakKeyDictionary[Rollout, Rollout] = weakref.WeakKeyDictionary()
+
+
 def _piece(rollout: Rollout) -> Rollout:
     """A rollout of one control interval of the same model, made once."""
-    if not hasattr(rollout, "_piece"):
+    if rollout not in _PIECES:
         every = rollout.control_every
-        rollout._piece = rollout.model.rollout(
+        _PIECES[rollout] = rollout.model.rollout(
             every,
             record_every=min(every, rollout.record_every),
             control_every=every,
@@ -208,7 +212,7 @@ def _piece(rollout: Rollout) -> Rollout:
             checkpoint_every=min(every, rollout.segment),
             gradient=rollout.gradient,
         )
-    return rollout._piece
+    return _PIECES[rollout]
 
 
 def _initial(rollout: Rollout, given: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -308,6 +312,7 @@ class _SubstepLaw:
         self.F, self.C = wp.to_torch(states["deformation_gradient"]), wp.to_torch(states["velocity_gradient"])
         self.tau = wp.to_torch(solver.work.tau)[self.range]
         if owner is not None:
+            self.pulled = owner
             self.dtau = wp.to_torch(solver.work.dtau)[self.range]
             self.dF = wp.to_torch(solver.adjoint.fields["deformation_gradient"])[self.range]
             weights = list(owner.parameters())
@@ -343,7 +348,7 @@ class _SubstepLaw:
             made = torch.autograd.grad(self.module(leaf), [leaf, *self.weights], adjoint, allow_unused=True)
         for slot, gradient in zip(self.slots, made[1:], strict=True):
             if gradient is not None:
-                self.owner.gradients[slot] += gradient
+                self.pulled.gradients[slot] += gradient
         return made[0]
 
 

@@ -21,4 +21,6 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
         os.replace(temporary, target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {target}: {error.strerror or error}; the old file, if any, is untouched.") from error
+        raise InputError(
+            f"cannot write {target}: {error.strerror or error}; the old file, if any, is untouched."
+        ) from error

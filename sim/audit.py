@@ -75,7 +75,9 @@ class GradientReport:
         return float(np.polyfit(back[use], np.log(size[use]), 1)[0])
 
     def __str__(self) -> str:
-        head = f"{'parameter':<30} {'unit':<8} {'adjoint':>13} {'difference':>13} {'cosine':>9} {'error':>9} {'step':>8}"
+        head = (
+            f"{'parameter':<30} {'unit':<8} {'adjoint':>13} {'difference':>13} {'cosine':>9} {'error':>9} {'step':>8}"
+        )
         rows = [
             f"{p.name:<30} {p.unit:<8} {p.adjoint[0]:>13.6e} {p.difference[0]:>13.6e} {p.cosine:>9.6f} "
             f"{p.error:>9.1e} {p.step:>8.0e}{'' if p.error <= self.tolerance else '  <-- disagrees'}"
@@ -103,11 +105,17 @@ class GradientReport:
             steps, errors = zip(*p.sweep, strict=True) if p.sweep else ((), ())
             left.loglog(steps, np.maximum(errors, 1e-16), marker="o", markersize=3, label=p.name)
         left.axhline(self.tolerance, color="black", linewidth=0.8, linestyle="--")
-        left.set(xlabel="relative step", ylabel="relative error of the derivative", title="adjoint against finite differences")
+        left.set(
+            xlabel="relative step",
+            ylabel="relative error of the derivative",
+            title="adjoint against finite differences",
+        )
         left.legend(fontsize=6, ncols=2)
         for name, size in self.growth.items():
             right.semilogy(np.arange(len(size)), np.where(size > 0, size, np.nan), label=name)
-        right.set(xlabel="substep", ylabel="root mean square of the adjoint", title="sensitivity of the loss to the state")
+        right.set(
+            xlabel="substep", ylabel="root mean square of the adjoint", title="sensitivity of the loss to the state"
+        )
         right.legend(fontsize=7)
         figure.savefig(path, dpi=130)
 
@@ -152,7 +160,9 @@ def check_gradients(
         for name in names or list(gradients):
             audits.append(_audit(rollout, loss, base, name, gradients[name], probes, sweep, rng))
     tolerance = TOLERANCE[rollout.model.precision.name]
-    return GradientReport(float(value), tuple(audits), growth.arrays, bad or growth.first_bad, tolerance, rollout.model.dt)
+    return GradientReport(
+        float(value), tuple(audits), growth.arrays, bad or growth.first_bad, tolerance, rollout.model.dt
+    )
 
 
 class _Growth:
@@ -195,7 +205,11 @@ def _audit(rollout, loss, base, name, gradient, probes, sweep, rng) -> Parameter
 def _direction(name: str, value: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A random direction of the parameter's own size; quaternions of poses move less than positions."""
     size = float(np.abs(value).mean()) or 1.0
-    return rng.standard_normal(value.shape) * min(size, 0.1) if name.endswith(".pose") else rng.standard_normal(value.shape) * size
+    return (
+        rng.standard_normal(value.shape) * min(size, 0.1)
+        if name.endswith(".pose")
+        else rng.standard_normal(value.shape) * size
+    )
 
 
 def _difference(rollout, loss, base, name, delta) -> float:

@@ -1,6 +1,7 @@
 """Momentum and energies of a recorded motion, summed over the particles of a model."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -13,9 +14,10 @@ from sim.trajectory import Trajectory
 
 
 @functools.cache
-def _energy_kernel(law: type[Material], p: Precision) -> wp.Kernel:
+def _energy_kernel(law: Any, p: Precision) -> wp.Kernel:
     mat33, given = p.mat33, p.vector(law.parameter_count())
-    energy, coefficients = law.energy(p), law.coefficients(p)
+    energy: Any = law.energy(p)
+    coefficients = law.coefficients(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def stored(parameters: wp.array(dtype=given), F: wp.array(dtype=mat33), out: wp.array(dtype=p.real)):
@@ -36,7 +38,8 @@ def momentum(model: Model, trajectory: Trajectory) -> dict[str, np.ndarray]:
     Needs "position" and "velocity" recorded. The angular momentum that APIC keeps in the velocity gradient counts when
     "velocity_gradient" is recorded too: m D^-1 (dx^2 / 4) times the axial vector of C.
     """
-    linear, angular = 0.0, 0.0
+    linear: Any = 0.0
+    angular: Any = 0.0
     for body in model.bodies:
         m = _masses(model, body)[None, :, :, None]
         x, v = (np.asarray(trajectory[f"{body.name}.{n}"], float) for n in ("position", "velocity"))
@@ -44,7 +47,9 @@ def momentum(model: Model, trajectory: Trajectory) -> dict[str, np.ndarray]:
         angular = angular + (m * np.cross(x, v)).sum(axis=2)
         if f"{body.name}.velocity_gradient" in trajectory:
             C = np.asarray(trajectory[f"{body.name}.velocity_gradient"], float)
-            axial = np.stack([C[..., 2, 1] - C[..., 1, 2], C[..., 0, 2] - C[..., 2, 0], C[..., 1, 0] - C[..., 0, 1]], -1)
+            axial = np.stack(
+                [C[..., 2, 1] - C[..., 1, 2], C[..., 0, 2] - C[..., 2, 0], C[..., 1, 0] - C[..., 0, 1]], -1
+            )
             angular = angular + (m * axial).sum(axis=2) * model.grid_spec.spacing**2 / 4.0
     return {"linear": linear, "angular": angular}
 
@@ -58,7 +63,7 @@ def energies(model: Model, trajectory: Trajectory) -> dict[str, np.ndarray]:
     Errors: `InputError` where an array was not recorded.
     """
     gravity = model.gravity.value
-    total = {"kinetic": 0.0, "gravity": 0.0, "elastic": 0.0}
+    total: dict[str, Any] = {"kinetic": 0.0, "gravity": 0.0, "elastic": 0.0}
     for body in model.bodies:
         m = _masses(model, body)
         x, v = (_recorded(trajectory, f"{body.name}.{n}") for n in ("position", "velocity"))
@@ -74,21 +79,25 @@ def energies(model: Model, trajectory: Trajectory) -> dict[str, np.ndarray]:
 
 def _recorded(trajectory: Trajectory, name: str) -> np.ndarray:
     if name not in trajectory:
-        raise InputError(f"energies: expected {name} in the trajectory, got {sorted(trajectory)}; record it in the rollout.")
+        raise InputError(
+            f"energies: expected {name} in the trajectory, got {sorted(trajectory)}; record it in the rollout."
+        )
     return np.asarray(trajectory[name], float)
 
 
 def _elastic(model: Model, body: Body, trajectory: Trajectory) -> np.ndarray:
-    law = body.material
+    law: Any = body.material
     F = _recorded(trajectory, f"{body.name}.deformation_gradient")
-    if not isinstance(law, type) or law.energy(model.precision) is None:
+    if not (isinstance(law, type) and issubclass(law, Material)) or law.energy(model.precision) is None:
         return np.zeros(F.shape[:2])
     values = np.stack([model.parameters()[f"{body.name}.{s.name}"].value for s in law.PARAMETERS], axis=-1)
     frames = len(F)
     p, new = model.precision, functools.partial(wp.array, device="cpu")
-    parameters = new(np.tile(values, (frames, 1, 1, 1)).reshape(-1, values.shape[-1]), dtype=p.vector(law.parameter_count()))
+    parameters = new(
+        np.tile(values, (frames, 1, 1, 1)).reshape(-1, values.shape[-1]), dtype=p.vector(law.parameter_count())
+    )
     flat = new(np.ascontiguousarray(F.reshape(-1, 3, 3)), dtype=p.mat33)
     out = wp.zeros(len(flat), dtype=p.real, device="cpu")
-    wp.launch(_energy_kernel(law, p), dim=len(flat), inputs=[parameters, flat, out], device="cpu")
+    wp.launch(_energy_kernel(body.material, p), dim=len(flat), inputs=[parameters, flat, out], device="cpu")
     density = out.numpy().reshape(F.shape[:3]).astype(float)
     return (density * body.volume).sum(axis=-1)

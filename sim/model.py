@@ -133,7 +133,9 @@ class Model:
 
     @cached_property
     def _parameters(self) -> dict[str, Parameter]:
-        owners = [self.gravity, *(q for owner in (*self.bodies, *self.colliders) for q in owner.parameters)]
+        bodies = [q for body in self.bodies for q in body.parameters]
+        colliders = [q for collider in self.colliders for q in collider.parameters]
+        owners = [self.gravity, *bodies, *colliders]
         return {parameter.name: parameter for parameter in owners}
 
     @cached_property
@@ -154,7 +156,9 @@ class Model:
     def distances(self) -> wp.array:
         """Distance volumes of all mesh colliders, one after the other."""
         values = [volume.values.ravel() for volume in self._volumes.values()] or [np.zeros(1)]
-        return wp.array(np.concatenate(values).astype(self.precision.numpy), dtype=self.precision.real, device=self.device)
+        return wp.array(
+            np.concatenate(values).astype(self.precision.numpy), dtype=self.precision.real, device=self.device
+        )
 
     @cached_property
     def solids(self) -> wp.array:

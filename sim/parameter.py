@@ -95,12 +95,14 @@ class Parameter:
             environments, items = lead + (1,), (1,) + lead
             candidates += [items, environments] if self.timed else [environments, items]
         for shape in candidates:
-            if all(a in (1, b) or (self.timed and axis == 1) for axis, (a, b) in enumerate(zip(shape, wanted, strict=True))):
+            if all(
+                a in (1, b) or (self.timed and axis == 1) for axis, (a, b) in enumerate(zip(shape, wanted, strict=True))
+            ):
                 return value.reshape(shape + tail)
         raise self._misfit(value)
 
     def _misfit(self, value: np.ndarray) -> InputError:
-        shape = list(self.shape)
+        shape: list[int | str] = list(self.shape)
         if self.timed:
             shape[1:2] = ["intervals"]
         return InputError(

@@ -123,7 +123,9 @@ class Rollout:
         self.frame_steps = sorted({*range(0, self.steps + 1, self.record_every), self.steps})
         self.segment = self._choose(checkpoint_every, memory)
         self.binding = Binding(model, self.intervals)
-        self.solver = MPMSolver(model, self.binding, slots=self.segment + 1, every=self.control_every, gradient=gradient)
+        self.solver = MPMSolver(
+            model, self.binding, slots=self.segment + 1, every=self.control_every, gradient=gradient
+        )
         self._buffers = _FrameBuffers(self)
         self._segments = range(0, self.steps, self.segment)
         self._token = -1
@@ -309,7 +311,9 @@ class _FrameBuffers:
         self.frame_of = {step: frame for frame, step in enumerate(rollout.frame_steps)}
         frames, fields = len(rollout.frame_steps), rollout.solver.states.fields
         self.size = model.particle_count
-        self.fields = {n: wp.zeros(frames * self.size, dtype=fields[n].dtype, device=model.device) for n in rollout.record}
+        self.fields = {
+            n: wp.zeros(frames * self.size, dtype=fields[n].dtype, device=model.device) for n in rollout.record
+        }
         shape = (frames, len(model.colliders), model.batch)
         self.wrenches = np.zeros((*shape, 6), model.precision.numpy)
         self.poses = np.zeros((*shape, 7), model.precision.numpy)
@@ -374,9 +378,13 @@ class _FrameBuffers:
         for name, given in adjoints.items():
             value = np.asarray(given)
             if name not in expected:
-                raise InputError(f"backward: expected adjoints of {sorted(expected)}, got {name!r}; record it, or correct the name.")
+                raise InputError(
+                    f"backward: expected adjoints of {sorted(expected)}, got {name!r}; record it, or correct the name."
+                )
             if value.shape != expected[name]:
-                raise InputError(f"backward: expected shape {list(expected[name])} for {name}, got {list(value.shape)}.")
+                raise InputError(
+                    f"backward: expected shape {list(expected[name])} for {name}, got {list(value.shape)}."
+                )
             owner, _, field = name.rpartition(".")
             if field == "wrench":
                 self.dwrench[:, [c.name for c in model.colliders].index(owner)] = value

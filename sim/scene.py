@@ -35,7 +35,7 @@ from sim.model import (
 from sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL, WALL_CELLS
 from sim.parameter import ParameterSpec
 from sim.precision import Precision, precision
-from sim.shapes import Points, Shape
+from sim.shapes import Shape
 
 FORMAT = 1
 WALLS = {"open": OPEN, "separating": SEPARATING_WALL, "slip": SLIP_WALL, "stick": STICK_WALL}
@@ -95,9 +95,11 @@ class Scene:
         if not isinstance(shape, Shape):
             raise InputError(f"shape: expected a shape of sim.shapes, got {type(shape).__name__}; see sim.shapes.")
         if not isinstance(material, Material) and not getattr(material, "is_external_law", False):
-            raise InputError(f"material: expected a law of sim.materials, got {type(material).__name__}; see sim.materials.")
+            raise InputError(
+                f"material: expected a law of sim.materials, got {type(material).__name__}; see sim.materials."
+            )
         DENSITY.check(density, name or "body")
-        entry = {
+        entry: dict[str, Any] = {
             "family": "mpm",
             "name": self._unique(name, "body"),
             "shape": shape,
@@ -121,7 +123,9 @@ class Scene:
         """
         entry = next((b for b in self.bodies if b["name"] == body), None)
         if entry is None:
-            raise InputError(f"add_muscle: expected one of {[b['name'] for b in self.bodies]}, got {body!r}; add it first.")
+            raise InputError(
+                f"add_muscle: expected one of {[b['name'] for b in self.bodies]}, got {body!r}; add it first."
+            )
         STRENGTH.check(strength, body)
         points = entry["shape"].sample(entry["spacing"])
         directions = np.broadcast_to(np.asarray(fibre(points) if callable(fibre) else fibre, float), points.shape)
@@ -144,11 +148,13 @@ class Scene:
             surface: "separating", "slip" (no separation) or "stick" (moves with the collider).
         """
         if not isinstance(shape, Shape) or getattr(shape, "KIND", -1) < 0:
-            raise InputError(f"shape: expected a solid shape of sim.shapes, got {type(shape).__name__}; see sim.shapes.")
+            raise InputError(
+                f"shape: expected a solid shape of sim.shapes, got {type(shape).__name__}; see sim.shapes."
+            )
         FRICTION.check(friction, name or "collider")
         if surface not in SURFACES:
             raise InputError(f"surface: expected one of {list(SURFACES)}, got {surface!r}; correct it.")
-        entry = {
+        entry: dict[str, Any] = {
             "name": self._unique(name, "collider"),
             "shape": shape,
             "friction": float(friction),
@@ -287,7 +293,8 @@ class Scene:
                 f"grid: {counts.tolist()} nodes in each of {batch} environments exceed {MAX_NODES}; enlarge `cell_size` or shrink `extent`."
             )
         lower = np.asarray(extent[0]) - WALL_CELLS * dx
-        return GridSpec(lower, dx, tuple(int(c) for c in counts), tuple(WALLS[w] for w in self.walls), self.mass_floor)
+        nodes = (int(counts[0]), int(counts[1]), int(counts[2]))
+        return GridSpec(lower, dx, nodes, tuple(WALLS[w] for w in self.walls), self.mass_floor)
 
     def _check_inside(self, points: list[np.ndarray], grid: GridSpec) -> None:
         low = grid.lower + 0.5 * grid.spacing
@@ -371,7 +378,9 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
 def _per_item(value: Any, batch: int, items: int, components: int) -> np.ndarray:
     array = np.asarray(value, float)
     if array.ndim == components + 1 and len(array) != items:
-        raise InputError(f"expected one value, or one for each of {items} particles, got {len(array)}; correct the length.")
+        raise InputError(
+            f"expected one value, or one for each of {items} particles, got {len(array)}; correct the length."
+        )
     tail = array.shape[array.ndim - components :]
     return np.broadcast_to(array, (batch, items, *tail))
 

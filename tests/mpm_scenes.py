@@ -28,12 +28,20 @@ def busy_scene() -> Scene:
     scene = Scene(extent=((0, 0, -0.1), (1, 1, 1)), cell_size=0.1)
     soft = NeoHookean(youngs_modulus=2e4, poissons_ratio=0.3)
     clay = VonMises(youngs_modulus=3e4, poissons_ratio=0.3, yield_stress=300.0)
-    scene.add_mpm(Box(0.2, center=(0.35, 0.5, 0.12)), soft, density=1000.0, spacing=0.05, name="soft", velocity=(1.0, 0.3, -1.0))
-    scene.add_mpm(Box(0.2, center=(0.7, 0.5, 0.15)), clay, density=800.0, spacing=0.05, name="clay", velocity=(-1.0, 0, -1.0))
+    scene.add_mpm(
+        Box(0.2, center=(0.35, 0.5, 0.12)), soft, density=1000.0, spacing=0.05, name="soft", velocity=(1.0, 0.3, -1.0)
+    )
+    scene.add_mpm(
+        Box(0.2, center=(0.7, 0.5, 0.15)), clay, density=800.0, spacing=0.05, name="clay", velocity=(-1.0, 0, -1.0)
+    )
     sand = DruckerPrager(youngs_modulus=3e4, poissons_ratio=0.3, friction_angle=0.5, cohesion=30.0)
-    scene.add_mpm(Box(0.15, center=(0.3, 0.25, 0.1)), sand, density=900.0, spacing=0.05, name="sand", velocity=(0.2, 0.1, -1.5))
+    scene.add_mpm(
+        Box(0.15, center=(0.3, 0.25, 0.1)), sand, density=900.0, spacing=0.05, name="sand", velocity=(0.2, 0.1, -1.5)
+    )
     water = Fluid(bulk_modulus=2e4, viscosity=3.0)
-    scene.add_mpm(Box(0.15, center=(0.7, 0.2, 0.12)), water, density=900.0, spacing=0.05, name="water", velocity=(0.1, 0.4, -1.0))
+    scene.add_mpm(
+        Box(0.15, center=(0.7, 0.2, 0.12)), water, density=900.0, spacing=0.05, name="water", velocity=(0.1, 0.4, -1.0)
+    )
     scene.add_muscle("soft", fibre=(1, 0.2, 0), group=lambda x: (x[:, 0] > 0.35).astype(int), strength=2e3)
     scene.add_collider(Plane(), friction=0.3, name="floor")
     scene.add_collider(Sphere(0.15, center=(0.5, 0.5, 0.4)), friction=0.5, name="ball")

@@ -114,7 +114,9 @@ def test_the_gradient_of_momentum_with_respect_to_gravity_is_mass_times_time():
     scene.colliders.clear()
     model = scene.build(dt=3e-4, dtype="float64", threads=1)
     rollout = model.rollout(20, record_every=20)
-    trajectory = rollout.forward({f"{b.name}.velocity": np.zeros(3) for b in model.bodies} | {"gravity": [0.1, 0.2, -0.3]})
+    trajectory = rollout.forward(
+        {f"{b.name}.velocity": np.zeros(3) for b in model.bodies} | {"gravity": [0.1, 0.2, -0.3]}
+    )
     seed = np.zeros_like(trajectory["soft.velocity"])
     seed[-1, ..., 2] = 1.0
     gradient = rollout.backward({"soft.velocity": seed})["gravity"]

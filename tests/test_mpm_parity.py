@@ -10,7 +10,10 @@ MATERIALS = {
     "jelly": (FixedCorotated(youngs_modulus=1e5, poissons_ratio=0.2), 1e-11),
     "water": (Fluid(bulk_modulus=1e5 * 0.3 / (1.3 * 0.4), viscosity=0.0), 1e-11),
     "plasticine": (VonMises(youngs_modulus=3e5, poissons_ratio=0.25, yield_stress=5e3), 1e-9),
-    "sand": (DruckerPrager(youngs_modulus=1e6, poissons_ratio=0.2, friction_angle=np.radians(25.0), cohesion=0.0), 1e-9),
+    "sand": (
+        DruckerPrager(youngs_modulus=1e6, poissons_ratio=0.2, friction_angle=np.radians(25.0), cohesion=0.0),
+        1e-9,
+    ),
 }
 
 

@@ -81,7 +81,9 @@ def test_the_fundamental_frequency_of_a_bar_is_within_two_percent():
     motion = trajectory["bar.velocity"][:, 0, :, 0] @ mode
     crossings = np.flatnonzero(np.diff(np.sign(motion)))
     t = trajectory.times
-    times = t[crossings] - motion[crossings] * (t[crossings + 1] - t[crossings]) / (motion[crossings + 1] - motion[crossings])
+    times = t[crossings] - motion[crossings] * (t[crossings + 1] - t[crossings]) / (
+        motion[crossings + 1] - motion[crossings]
+    )
     frequency = 0.5 / np.diff(times).mean()
     expected = np.sqrt(E / rho) / (2 * length)
     assert len(crossings) >= 3

@@ -46,9 +46,9 @@ class BoundBody:
     items: int
     law: Any
     kernels: LawKernels | None
-    parameters: wp.array | None = None
-    coefficients: wp.array | None = None
-    dcoefficients: wp.array | None = None
+    parameters: Any = None
+    coefficients: Any = None
+    dcoefficients: Any = None
     muscle: BoundMuscle | None = None
 
 
@@ -59,7 +59,9 @@ class Binding:
         self.model, self.intervals, self.knots = model, intervals, intervals + 1
         p, new = model.precision, functools.partial(wp.zeros, device=model.device)
         count, frames = model.particle_count, len(model.colliders) * model.batch
-        self.base_of = self._upload(np.concatenate([self._environment_of(b) for b in model.bodies]) * model.nodes_each, int)
+        self.base_of = self._upload(
+            np.concatenate([self._environment_of(b) for b in model.bodies]) * model.nodes_each, int
+        )
         self.volume = self._upload(np.concatenate([np.tile(b.volume, model.batch) for b in model.bodies]), p.real)
         self.mass, self.dmass = new(count, dtype=p.real), new(count, dtype=p.real)
         self.gravity, self.dgravity = new(count, dtype=p.vec3), new(count, dtype=p.vec3)
@@ -84,7 +86,9 @@ class Binding:
             self._set_body(bound, full)
         spread = self._spread({b.name: full[f"{b.name}.density"] * b.volume for b in self.model.bodies})
         self.mass.assign(spread)
-        self.gravity.assign(self._spread({b.name: np.repeat(full["gravity"][:, None], b.items, 1) for b in self.model.bodies}))
+        self.gravity.assign(
+            self._spread({b.name: np.repeat(full["gravity"][:, None], b.items, 1) for b in self.model.bodies})
+        )
         if self.model.colliders:
             self.poses.assign(np.stack([full[f"{c.name}.pose"] for c in self.model.colliders]).reshape(-1, POSE))
             self.friction.assign(np.stack([full[f"{c.name}.friction"] for c in self.model.colliders]).ravel())
@@ -137,7 +141,9 @@ class Binding:
             return np.repeat(value, wanted, axis=1)
         if value.shape[1] != wanted:
             what = "knots (one more than control intervals)" if wanted == self.knots else "control intervals"
-            raise InputError(f"{name}: expected {wanted} {what}, got {value.shape[1]}; give one value each, or a single one.")
+            raise InputError(
+                f"{name}: expected {wanted} {what}, got {value.shape[1]}; give one value each, or a single one."
+            )
         return value
 
     def _upload(self, array: np.ndarray, dtype: type) -> wp.array:

@@ -50,7 +50,9 @@ def _coefficient_kernels(law: type[Material], p: Precision) -> tuple[wp.Kernel, 
         out[i] = function(parameters[i])
 
     @wp.kernel(enable_backward=False, module="unique")
-    def coefficients_vjp(parameters: wp.array(dtype=given), dout: wp.array(dtype=made), dparameters: wp.array(dtype=given)):
+    def coefficients_vjp(
+        parameters: wp.array(dtype=given), dout: wp.array(dtype=made), dparameters: wp.array(dtype=given)
+    ):
         i = wp.tid()
         g, unused = wp.grad(contracted)(parameters[i], dout[i])
         dparameters[i] = g

@@ -1,8 +1,9 @@
 """Contact of the grid velocity with a moving rigid collider: no penetration, Coulomb friction, and the wrench it takes.
 
 At a node x with signed distance phi < 0 and normal n, the velocity relative to the collider is u = v - (v_c + w x r).
-If it approaches (u.n < 0, or always when the collider is bilateral) its normal part is removed and Coulomb's law bounds the tangential impulse by
-friction times the normal one. The correction is weighted by s(phi), a smooth step from 0 at the surface to 1 one cell
+If it approaches (u.n < 0, or always when
+the surface does not let go) its normal part is removed and Coulomb's law bounds the tangential impulse by friction times
+the normal one. The correction is weighted by s(phi), a smooth step from 0 at the surface to 1 one cell
 inside: the velocity field then depends smoothly on the collider's pose, which is what gives it a usable gradient.
 """
 

@@ -63,7 +63,7 @@ def wall_filter(p: Precision) -> wp.Function:
 @functools.cache
 def distance_cell(p: Precision) -> wp.Function:
     """Warp function: the eight values of a mesh collider's distance volume around a point, and the cell's corner."""
-    real, vec3, vec8, Solid = p.real, p.vec3, p.vector(8), solid_struct(p)
+    real, vec3, Solid = p.real, p.vec3, solid_struct(p)
     vec11 = p.vector(11)
 
     @wp.func
@@ -116,6 +116,53 @@ def node_contact(p: Precision) -> wp.Function:
 
 
 @functools.cache
+def node_copies(p: Precision) -> tuple[wp.Function, wp.Function]:
+    """Warp functions: the sum of the threads' copies of a node, and the clearing of them."""
+    real, vec4 = p.real, p.vec4
+
+    @wp.func
+    def total(nodes: wp.array(dtype=vec4), node: int, copies: int, count: int) -> vec4:
+        q = nodes[node]
+        for copy in range(1, copies):
+            q = q + nodes[copy * count + node]
+        return q
+
+    @wp.func
+    def clear(nodes: wp.array(dtype=vec4), node: int, copies: int, count: int):
+        for copy in range(copies):
+            nodes[copy * count + node] = vec4(real(0.0))
+
+    return total, clear
+
+
+@functools.cache
+def contact_chain(p: Precision) -> wp.Function:
+    """Warp function: velocity of a node after contact with the first `count` colliders, one after the other."""
+    real, vec3, frame13, Solid, after = p.real, p.vec3, p.vector(FRAME), solid_struct(p), node_contact(p)
+
+    @wp.func
+    def chain(
+        v0: vec3,
+        count: int,
+        x: vec3,
+        dx: real,
+        environment: int,
+        batch: int,
+        solids: wp.array(dtype=Solid),
+        frames: wp.array(dtype=frame13),
+        friction: wp.array(dtype=real),
+        distances: wp.array(dtype=real),
+    ) -> vec3:
+        v = v0
+        for c in range(count):
+            e = c * batch + environment
+            v = after(v, x, dx, solids[c], frames[e], friction[e], distances)
+        return v
+
+    return chain
+
+
+@functools.cache
 def grid_update(p: Precision) -> GridUpdate:
     """The grid kernels of one precision."""
     return GridUpdate(_update(p), _update_vjp(p))
@@ -126,6 +173,7 @@ def _update(p: Precision) -> wp.Kernel:
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid, modes6 = grid_struct(p), solid_struct(p), wp.types.vector(6, int)
     after, passes = node_contact(p), wall_filter(p)
+    total, clear = node_copies(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def update(
@@ -152,15 +200,12 @@ def _update(p: Precision) -> wp.Kernel:
         if active[start // grid.nz] != clock[STEP]:
             return
         for node in range(start, start + span):
-            q = nodes[node]
-            for copy in range(1, copies):
-                q = q + nodes[copy * count + node]
+            q = total(nodes, node, copies, count)
             m = q[3]
             if m <= real(0.0):
                 continue
             if keep == 0:
-                for copy in range(copies):
-                    nodes[copy * count + node] = vec4(real(0.0))
+                clear(nodes, node, copies, count)
             v = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
             plane = grid.ny * grid.nz
             i = node // plane
@@ -192,7 +237,9 @@ def _update_vjp(p: Precision) -> wp.Kernel:
     """Adjoint of `update`; reads and clears the scattered adjoint of the velocity, writes that of (momentum, mass)."""
     real, vec3, vec4, vec6, frame13, vec8 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME), p.vector(8)
     Grid, Solid, modes6, vec11 = grid_struct(p), solid_struct(p), wp.types.vector(6, int), p.vector(11)
-    after, passes, around, local = node_contact(p), wall_filter(p), distance_cell(p), local_point(p)
+    after, chain, passes = node_contact(p), contact_chain(p), wall_filter(p)
+    around, local = distance_cell(p), local_point(p)
+    total, clear = node_copies(p)
     contracted = contact_contraction(p)
 
     @wp.kernel(enable_backward=False, module="unique")
@@ -222,18 +269,13 @@ def _update_vjp(p: Precision) -> wp.Kernel:
         if active[start // grid.nz] != clock[STEP]:
             return
         for node in range(start, start + span):
-            q = nodes[node]
-            for copy in range(1, copies):
-                q = q + nodes[copy * count + node]
+            q = total(nodes, node, copies, count)
             m = q[3]
             if m <= real(0.0):
                 continue
-            adjoint = dvelocity[node]
-            for copy in range(1, copies):
-                adjoint = adjoint + dvelocity[copy * count + node]
-            for copy in range(copies):
-                nodes[copy * count + node] = vec4(real(0.0))
-                dvelocity[copy * count + node] = vec4(real(0.0))
+            adjoint = total(dvelocity, node, copies, count)
+            clear(nodes, node, copies, count)
+            clear(dvelocity, node, copies, count)
             A = vec3(adjoint[0], adjoint[1], adjoint[2])
             v0 = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
             dm = real(0.0)
@@ -245,17 +287,11 @@ def _update_vjp(p: Precision) -> wp.Kernel:
             k = node % grid.nz
             x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
             colliders = solids.shape[0]
-            v = v0
-            for c in range(colliders):
-                e = c * batch + environment
-                v = after(v, x, grid.dx, solids[c], frames[e], friction[e], distances)
+            v = chain(v0, colliders, x, grid.dx, environment, batch, solids, frames, friction, distances)
             A = wp.cw_mul(A, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls))
             for back in range(colliders):
                 last = colliders - 1 - back
-                v = v0
-                for c in range(last):
-                    e = c * batch + environment
-                    v = after(v, x, grid.dx, solids[c], frames[e], friction[e], distances)
+                v = chain(v0, last, x, grid.dx, environment, batch, solids, frames, friction, distances)
                 e = last * batch + environment
                 frame = frames[e]
                 solid = solids[last]

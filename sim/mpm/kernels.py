@@ -11,7 +11,9 @@ from sim.mpm.transfers import transfers
 from sim.precision import Precision
 
 LAWS: tuple[type[Material], ...] = tuple(
-    law for law in vars(materials).values() if isinstance(law, type) and issubclass(law, Material) and law is not Material
+    law
+    for law in vars(materials).values()
+    if isinstance(law, type) and issubclass(law, Material) and law is not Material
 )
 
 

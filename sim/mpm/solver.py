@@ -62,11 +62,11 @@ class MPMSolver:
         self.model, self.binding, self.every, self.threads = model, binding, every, model.threads
         p = model.precision
         self.states = StateArray(model.particle_count, slots, p, model.device)
-        self.adjoint = StateArray(model.particle_count, 1, p, model.device) if gradient else None
+        self.adjoint = StateArray(model.particle_count if gradient else 0, 1, p, model.device)
         self.work = Workspace(model, gradient)
         self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
         self._forward = self._build_forward()
-        self._backward = self._build_backward() if gradient else None
+        self._backward = self._build_backward() if gradient else self._forward
 
     def set_clock(self, step: int, slot: int) -> None:
         """The next substep forward is `step`, from `slot` to `slot + 1`."""
@@ -83,13 +83,12 @@ class MPMSolver:
     def failure(self) -> tuple[int, int, int]:
         """(code, substep, particle) of the first thing that went wrong, code 0 when nothing did."""
         reports = self.work.status.numpy().reshape(self.threads, 4)
-        bad = [tuple(int(v) for v in r[:3]) for r in reports if r[0] != 0]
+        bad = [(int(r[0]), int(r[1]), int(r[2])) for r in reports if r[0] != 0]
         return min(bad, key=lambda r: (r[1], r[2])) if bad else (0, -1, -1)
 
     def _arrays(self) -> tuple:
         """Model, bound parameters, workspace, stored states and adjoint state."""
-        adjoint = self.adjoint.fields if self.adjoint else None
-        return self.model, self.binding, self.work, self.states.fields, adjoint
+        return self.model, self.binding, self.work, self.states.fields, self.adjoint.fields
 
     def _lines(self) -> tuple[int, int]:
         """Launch items of the grid kernels and nodes an item: lines along z on a CPU, single nodes on a GPU."""
@@ -197,8 +196,8 @@ class MPMSolver:
         self._each(
             program, self._grid.update, 0, lines, lines,
             lambda first, t: [
-                m.grid, first, span, self.threads, keep, m.batch, t, m.walls, w.clock, w.active, m.solids, w.frames, b.friction, m.distances,
-                w.nodes, w.velocity, w.wrench,
+                m.grid, first, span, self.threads, keep, m.batch, t, m.walls, w.clock, w.active,
+                m.solids, w.frames, b.friction, m.distances, w.nodes, w.velocity, w.wrench,
             ],
         )  # fmt: skip
 
@@ -248,8 +247,8 @@ class MPMSolver:
         self._each(
             program, self._grid.update_vjp, 0, lines, lines,
             lambda first, t: [
-                m.grid, first, span, self.threads, m.batch, t, m.walls, w.clock, w.active, m.solids, w.frames, b.friction, m.distances,
-                w.nodes, w.dvelocity, w.dwrench, w.dnodes, w.dframes, b.dfriction,
+                m.grid, first, span, self.threads, m.batch, t, m.walls, w.clock, w.active,
+                m.solids, w.frames, b.friction, m.distances, w.nodes, w.dvelocity, w.dwrench, w.dnodes, w.dframes, b.dfriction,
             ],
         )  # fmt: skip
         count = len(m.colliders) * m.batch
@@ -303,6 +302,15 @@ class MPMSolver:
                 wp.launch(
                     muscle_kernels(self.model.precision).collect,
                     dim=body.end - body.start,
-                    inputs=[body.items, self.every, m.intervals, m.groups, self.work.clock, m.group, m.dparticles, m.dactivation],
+                    inputs=[
+                        body.items,
+                        self.every,
+                        m.intervals,
+                        m.groups,
+                        self.work.clock,
+                        m.group,
+                        m.dparticles,
+                        m.dactivation,
+                    ],
                     device=self.model.device,
                 )

@@ -75,7 +75,9 @@ def splines(p: Precision) -> tuple[wp.Function, wp.Function, wp.Function]:
         """Whether the 27 nodes around X (in cells) exist; false for NaN."""
         lo = real(0.5)
         low = X[0] >= lo and X[1] >= lo and X[2] >= lo
-        high = X[0] < real(grid.nx) - real(1.5) and X[1] < real(grid.ny) - real(1.5) and X[2] < real(grid.nz) - real(1.5)
+        high = (
+            X[0] < real(grid.nx) - real(1.5) and X[1] < real(grid.ny) - real(1.5) and X[2] < real(grid.nz) - real(1.5)
+        )
         return low and high
 
     return weights, slopes, inside
@@ -116,8 +118,7 @@ def transfers(p: Precision) -> Transfers:
 def _p2g(p: Precision) -> wp.Kernel:
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
     weights, _, inside = splines(p)
-    scatter, gather = stencil_loops(p).scatter, stencil_loops(p).gather
-    moment = moment_matrix(p)
+    scatter = stencil_loops(p).scatter
 
     @wp.kernel(enable_backward=False, module="unique")
     def p2g(
@@ -171,8 +172,7 @@ def _p2g(p: Precision) -> wp.Kernel:
 def _g2p(p: Precision) -> wp.Kernel:
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
     weights, _, inside = splines(p)
-    scatter, gather = stencil_loops(p).scatter, stencil_loops(p).gather
-    moment = moment_matrix(p)
+    gather, moment = stencil_loops(p).gather, moment_matrix(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def g2p(
@@ -235,9 +235,7 @@ def _g2p_vjp(p: Precision) -> wp.Kernel:
     """
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
     weights, slopes, _ = splines(p)
-    loops = stencil_loops(p)
-    scatter, gather, pull = loops.scatter, loops.gather, loops.pull
-    moment = moment_matrix(p)
+    scatter, pull = stencil_loops(p).scatter, stencil_loops(p).pull
 
     @wp.kernel(enable_backward=False, module="unique", cuda_max_registers=_register_cap(p))
     def g2p_vjp(
@@ -300,9 +298,7 @@ def _p2g_vjp(p: Precision) -> wp.Kernel:
     """
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
     weights, slopes, _ = splines(p)
-    loops = stencil_loops(p)
-    scatter, gather, pull = loops.scatter, loops.gather, loops.pull
-    moment = moment_matrix(p)
+    gather, pull, moment = stencil_loops(p).gather, stencil_loops(p).pull, moment_matrix(p)
 
     @wp.kernel(enable_backward=False, module="unique", cuda_max_registers=_register_cap(p))
     def p2g_vjp(
