@@ -1,0 +1,6 @@
+"""How do I differentiate this: one estimator a file."""
+
+from learn.gradients.base import Estimate, GradientEstimator
+from learn.gradients.pathwise import Pathwise
+
+__all__ = ["Estimate", "GradientEstimator", "Pathwise"]

@@ -1,0 +1,206 @@
+"""`solve(problem, method, budget, rng)`: the one loop every training method runs in, counted in simulator calls."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from learn.gradients.base import Estimate
+from learn.method import Method, Query
+from learn.problem import Problem, draw_seed
+from sim.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When to stop: whichever limit comes first; an iteration that would pass `simulator_calls` is not begun.
+
+    Errors: `InputError` for no limit at all, or one that is not positive.
+    """
+
+    simulator_calls: int | None = None
+    iterations: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        limits = [limit for limit in dataclasses.astuple(self) if limit is not None]
+        if not limits or min(limits) <= 0:
+            raise InputError(f"budget: expected at least one positive limit, got {self}; correct it.")
+
+    def reason_to_stop(self, progress: "Progress", cost: int) -> str:
+        """A sentence, or nothing while the next iteration, of that cost, is within the budget."""
+        if self.iterations is not None and progress.iteration >= self.iterations:
+            return f"the budget of {self.iterations} iterations is spent"
+        if self.simulator_calls is not None and progress.simulator_calls + cost > self.simulator_calls:
+            spent = f"{progress.simulator_calls} of {self.simulator_calls} simulator calls are spent"
+            return f"{spent}, and one more iteration costs {cost}"
+        if self.seconds is not None and progress.seconds >= self.seconds:
+            return f"the budget of {self.seconds:g} seconds is spent"
+        return ""
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a training has come; with the method's state, all that a resumed one needs."""
+
+    iteration: int = 0
+    simulator_calls: int = 0
+    seconds: float = 0.0
+    best_loss: float = math.inf
+    best_theta: torch.Tensor | None = None
+    failures: int = 0
+    evaluations: int = 0
+    first_failure: str = ""
+
+    def state_dict(self) -> dict[str, Any]:
+        theta = None if self.best_theta is None else self.best_theta.clone()
+        return {**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "best_theta": theta}
+
+
+@dataclasses.dataclass(frozen=True)
+class Iteration:
+    """What a callback is given after each iteration.
+
+    `record` holds the numbers to log; `improved` says whether this iteration found the best loss so far.
+    """
+
+    record: dict[str, Any]
+    improved: bool
+    progress: Progress
+    method: Method
+    problem: Problem
+
+    def snapshot(self) -> dict[str, Any]:
+        """What `solve(snapshot=...)` continues from, bit for bit."""
+        return {"method": self.method.state_dict(), "progress": self.progress.state_dict()}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a training found.
+
+    `unknowns` are the best physical values by name, `theta` their coordinates, `loss` theirs; `history` has one record
+    an iteration; `report` says in sentences why it ended and what was clipped, projected or failed.
+    """
+
+    unknowns: dict[str, torch.Tensor]
+    theta: torch.Tensor
+    loss: float
+    history: list[dict[str, Any]]
+    simulator_calls: int
+    seed: int
+    report: list[str]
+    posterior: Any = None
+
+
+Callback = Callable[[Iteration], None]
+
+
+def solve(
+    problem: Problem,
+    method: Method,
+    budget: Budget,
+    rng: torch.Generator | int,
+    *,
+    callbacks: Iterable[Callback] = (),
+    snapshot: Mapping[str, Any] | None = None,
+) -> Result:
+    """The best unknowns a method finds within a budget.
+
+    Args:
+        problem: what to minimise; a module in it is left holding the best weights.
+        method: how; it starts afresh.
+        budget: how long; every simulator call counts, a backward like a forward, a failed run like a whole one.
+        rng: a seed, or a generator on the CPU.
+        callbacks: called with an `Iteration` after each one; an exception in one ends the training.
+        snapshot: of an `Iteration`, to continue from there; "history" in it is carried on.
+
+    Errors: `InputError` when the budget does not reach for one iteration.
+    """
+    generator = torch.Generator().manual_seed(rng) if isinstance(rng, int) else rng
+    seed = generator.initial_seed()
+    method.start(problem.space, generator)
+    progress, history = Progress(), []
+    if snapshot is not None:
+        method.load_state_dict(snapshot["method"])
+        progress, history = Progress(**snapshot["progress"]), list(snapshot.get("history", []))
+    _check_affordable(problem, method, budget, progress)
+    callbacks, before, started = tuple(callbacks), progress.seconds, time.perf_counter()
+    while not (reason := method.finished or budget.reason_to_stop(progress, method.cost(problem))):
+        record, improved = _iterate(problem, method, progress)
+        progress.seconds = before + time.perf_counter() - started
+        record["seconds"] = progress.seconds
+        history.append(record)
+        for callback in callbacks:
+            callback(Iteration(record, improved, progress, method, problem))
+    return _result(problem, method, progress, history, seed, reason)
+
+
+def _iterate(problem: Problem, method: Method, progress: Progress) -> tuple[dict[str, Any], bool]:
+    """One ask and tell; returns what to log and whether the best loss fell."""
+    query = method.ask()
+    estimates = _answer(problem, query, method.rng)
+    best = min(range(len(estimates)), key=lambda i: estimates[i].value)
+    logged = method.tell(query, estimates)
+    improved = _account(progress, query, estimates, best)
+    record: dict[str, Any] = {
+        "iteration": progress.iteration,
+        "simulator_calls": progress.simulator_calls,
+        "loss": estimates[best].value,
+        "best_loss": progress.best_loss,
+        "failed": sum(not e.ok for e in estimates),
+        **estimates[best].metrics,
+        **logged,
+    }
+    failure = next((e.failure for e in estimates if e.failure), "")
+    return ({**record, "failure": failure} if failure else record), improved
+
+
+def _answer(problem: Problem, query: Query, rng: torch.Generator) -> list[Estimate]:
+    if query.estimator is None:
+        return [Estimate.of(e) for e in problem.evaluate_all(query.candidates, seed=draw_seed(rng))]
+    return [query.estimator(problem, theta, rng) for theta in query.candidates]
+
+
+def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], best: int) -> bool:
+    progress.iteration += 1
+    progress.evaluations += len(estimates)
+    progress.simulator_calls += sum(e.simulator_calls for e in estimates)
+    progress.failures += sum(not e.ok for e in estimates)
+    progress.first_failure = progress.first_failure or next((e.failure for e in estimates if e.failure), "")
+    improved = estimates[best].value < progress.best_loss
+    if improved:
+        progress.best_loss = estimates[best].value
+        progress.best_theta = query.candidates[best].detach().clone()
+    return improved
+
+
+def _check_affordable(problem: Problem, method: Method, budget: Budget, progress: Progress) -> None:
+    limit, cost = budget.simulator_calls, method.cost(problem)
+    if progress.iteration == 0 and limit is not None and cost > limit:
+        expected = f"at least {cost} simulator calls for one iteration of {type(method).__name__}"
+        raise InputError(f"budget: expected {expected}, got {limit}; raise the budget.")
+
+
+def _result(
+    problem: Problem, method: Method, progress: Progress, history: list[dict[str, Any]], seed: int, reason: str
+) -> Result:
+    theta = problem.space.initial if progress.best_theta is None else progress.best_theta
+    unknowns = problem.install(theta.detach())
+    report = [f"Stopped after {progress.iteration} iterations: {reason}."]
+    if progress.failures:
+        counts = f"{progress.failures} of {progress.evaluations} evaluations failed"
+        report.append(f"{counts}; the first: {progress.first_failure}")
+    return Result(
+        unknowns=unknowns,
+        theta=theta,
+        loss=progress.best_loss,
+        history=history,
+        simulator_calls=progress.simulator_calls,
+        seed=seed,
+        report=report + method.report(),
+        posterior=method.posterior(),
+    )
