@@ -1,0 +1,7 @@
+"""Generic optimisers, one method a file."""
+
+from learn.optimize.adam import Adam
+from learn.optimize.cem import CEM
+from learn.optimize.random_search import AugmentedRandomSearch, RandomSearch
+
+__all__ = ["CEM", "Adam", "AugmentedRandomSearch", "RandomSearch"]
