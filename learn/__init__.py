@@ -1,0 +1,38 @@
+"""Training, inference and design through a simulator. A method takes a `Problem`, never a scene."""
+
+from learn.autograd import Simulator, TorchLaw, simulate
+from learn.gradients import Estimate, GradientEstimator, Pathwise
+from learn.interruption import Interrupted
+from learn.method import Method, Query
+from learn.optimize import CEM, Adam, AugmentedRandomSearch, RandomSearch
+from learn.problem import Evaluation, Problem
+from learn.run import Run
+from learn.simulation import SimulationProblem
+from learn.solve import Budget, Iteration, Result, solve
+from learn.space import Space, Unknown
+
+__all__ = [
+    "CEM",
+    "Adam",
+    "AugmentedRandomSearch",
+    "Budget",
+    "Estimate",
+    "Evaluation",
+    "GradientEstimator",
+    "Interrupted",
+    "Iteration",
+    "Method",
+    "Pathwise",
+    "Problem",
+    "Query",
+    "RandomSearch",
+    "Result",
+    "Run",
+    "SimulationProblem",
+    "Simulator",
+    "Space",
+    "TorchLaw",
+    "Unknown",
+    "simulate",
+    "solve",
+]
