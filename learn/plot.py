@@ -16,6 +16,9 @@ def loss_plot(history: Sequence[Mapping[str, Any]]) -> bytes:
     for name, style in (("loss", {"color": "0.6", "linewidth": 1.0}), ("best_loss", {"color": "tab:blue"})):
         drawn = [(r["simulator_calls"], r[name]) for r in history if math.isfinite(r[name])]
         axes.plot(*zip(*drawn, strict=True) if drawn else ([], []), label=name.replace("_", " "), **style)
+    finite = [r["loss"] for r in history if math.isfinite(r["loss"])]
+    if finite and 0.0 < min(finite) < max(finite) / 100.0:
+        axes.set_yscale("log")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
     picture = io.BytesIO()
