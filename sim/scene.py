@@ -42,7 +42,7 @@ WALLS = {"open": OPEN, "separating": SEPARATING_WALL, "slip": SLIP_WALL, "stick"
 SURFACES = {"separating": 0, "slip": 1, "stick": 2}
 FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
 THREAD_THRESHOLD = 3000  # particles from which a second CPU thread pays
-STABLE_SHARE = 1.0  # of the time an elastic wave takes to cross a cell; measured in tests/test_mpm_stability.py
+STABLE_SHARE = 0.9  # of the time an elastic wave takes to cross a cell: measured in tests/test_mpm_stability.py
 MAX_NODES = 2**30
 
 
