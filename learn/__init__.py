@@ -1,6 +1,7 @@
 """Training, inference and design through a simulator. A method takes a `Problem`, never a scene."""
 
 from learn.autograd import Simulator, TorchLaw, simulate
+from learn.diagnose import check_gradients
 from learn.gradients import Estimate, GradientEstimator, Pathwise
 from learn.interruption import Interrupted
 from learn.method import Method, Query
@@ -33,6 +34,7 @@ __all__ = [
     "Space",
     "TorchLaw",
     "Unknown",
+    "check_gradients",
     "simulate",
     "solve",
 ]

@@ -98,7 +98,9 @@ class Simulator(torch.nn.Module):
     @property
     def simulator_calls(self) -> int:
         """Simulations run so far, one for each environment; a backward counts as one more."""
-        return self.rollout.simulator_calls
+        piece = _PIECES.get(self.rollout)
+        pieces = piece.simulator_calls * piece.steps // self.rollout.steps if piece else 0
+        return self.rollout.simulator_calls + pieces
 
 
 class _Node(torch.autograd.Function):
@@ -176,7 +178,6 @@ def _closed_loop(
             raise SimulationError(_shifted(error, step)) from None
         last = [plain]
         parts.append(arrays if not parts else {n: a[1:] for n, a in arrays.items()})
-    rollout.simulator_calls += rollout.batch
     return _joined(rollout, parts, last[0])
 
 

@@ -1,0 +1,75 @@
+"""The gradient audit: it agrees where the gradient is right, and says so where it is not."""
+
+import numpy as np
+import pytest
+import torch
+
+import sim
+from learn.diagnose import check_gradients
+from tests.mpm_scenes import reference_scene
+
+
+@pytest.fixture(scope="module")
+def rollout():
+    law = sim.materials.NeoHookean(youngs_modulus=1e5, poissons_ratio=0.2)
+    return reference_scene(law).build(dt=5e-4, dtype="float64", threads=1).rollout(20, record_every=20)
+
+
+def height(trajectory):
+    """Mean final height, and its derivative."""
+    x = trajectory["body.position"]
+    adjoint = np.zeros_like(x)
+    adjoint[-1, ..., 1] = 1.0 / x[-1, ..., 1].size
+    return float(x[-1, ..., 1].mean()), {"body.position": adjoint}
+
+
+def test_a_right_gradient_passes_with_a_table_and_a_plot(rollout, tmp_path):
+    report = sim.check_gradients(rollout, height, names=["body.velocity", "gravity"], probes=1, sweep=(1e-4, 1e-5))
+    assert report.ok
+    assert "gravity" in str(report)
+    assert "every adjoint is finite" in str(report)
+    assert all(p.cosine == pytest.approx(1.0) for p in report.parameters)
+    report.plot(str(tmp_path / "audit.png"))
+    assert (tmp_path / "audit.png").stat().st_size > 10_000
+
+
+def test_a_wrong_gradient_is_pointed_at(rollout):
+    def wrong(trajectory):
+        value, adjoints = height(trajectory)
+        return value, {name: 1.01 * adjoint for name, adjoint in adjoints.items()}
+
+    report = sim.check_gradients(rollout, wrong, names=["gravity"], probes=1, sweep=(1e-4,))
+    assert not report.ok
+    assert "disagrees" in str(report)
+
+
+def test_an_adjoint_that_is_not_finite_is_named_with_its_substep(rollout):
+    def broken(trajectory):
+        value, adjoints = height(trajectory)
+        adjoints["body.position"][-1, 0, 3, 1] = np.nan
+        return value, adjoints
+
+    report = sim.check_gradients(rollout, broken)
+    assert report.first_bad is not None
+    assert report.first_bad[0] == 19
+    assert "not finite at substep 19" in str(report)
+
+
+def test_the_growth_of_free_fall_is_none(rollout):
+    report = sim.check_gradients(rollout, height, names=["gravity"], probes=1, sweep=(1e-4,))
+    size = report.growth["position"]
+    assert size.shape == (20,)
+    assert size[0] == pytest.approx(size[-1], rel=0.5)
+
+
+def test_a_torch_loss_is_audited_alike(rollout):
+    loss = lambda trajectory: trajectory["body.position"][-1, ..., 1].mean()  # noqa: E731
+    mine = check_gradients(rollout, loss, names=["gravity"], probes=1, sweep=(1e-4,))
+    other = sim.check_gradients(rollout, height, names=["gravity"], probes=1, sweep=(1e-4,))
+    assert mine.ok
+    assert mine.parameters[0].adjoint == pytest.approx(other.parameters[0].adjoint, rel=1e-12)
+
+
+def test_a_loss_that_is_not_finite_gets_its_sentence(rollout):
+    with pytest.raises(sim.InputError, match="expected a finite loss"):
+        check_gradients(rollout, lambda trajectory: torch.log(-trajectory["body.position"].mean()))
