@@ -1,0 +1,206 @@
+"""A soft crawler learns to crawl: a neural controller trained by gradients through MPM, muscles and frictional ground.
+
+The body is any watertight mesh, scaled to `length`. Its lower half is cut into columns along x, left and right; each
+column is a muscle group whose fibres stand upright at rest, so that the halves of a leg can swing it. A small network is called 25 times a
+second; it sees a clock, the groups' places in the body, and the body's velocity, and sets the activations in [-1, 1].
+
+The gradient through the state is cut every 0.8 s (truncated backpropagation through time), because contact makes the
+motion chaotic over longer horizons; each window is rewarded for the way it makes.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+import sim
+from learn import CEM, Adam, AugmentedRandomSearch, Budget, Method, RandomSearch, Result
+from learn.arguments import option
+from learn.autograd import Observation, Simulator, simulate
+from learn.models import Controller, MLPPolicy
+from learn.objectives import DistanceTravelled
+from learn.objectives.base import centers, like
+from learn.run import Run
+from learn.simulation import SimulationProblem
+from sim.model import MuscleModel
+from sim.shapes import Mesh, Plane
+
+CRAWLER = Path(__file__).resolve().parent.parent / "assets" / "crawler.stl"
+COLUMNS, SIDES = 4, 2  # muscle groups along and across the body
+MUSCLE_HEIGHT = 0.55  # share of the body's height, from below, that is muscle
+CLOCK = 4.0  # Hz
+DT, CONTROL_EVERY, WINDOW = 1e-3, 40, 20  # substep [s], substeps a control step, control steps a gradient window
+CELL = 0.05  # of the grid [m], for a body of 0.4 m
+
+
+@dataclasses.dataclass(kw_only=True)
+class Arguments:
+    """Train a neural controller of a soft crawler by gradients through the simulation."""
+
+    mesh: Path = option(CRAWLER, "watertight STL, OBJ or PLY file that becomes the body, x forward, z up")
+    length: float = option(0.4, "length along x the mesh is scaled to [m]")
+    duration: float = option(3.2, "length of an episode [s]; a multiple of 0.8")
+    iterations: int = option(80, "gradient steps; each costs two simulator calls, which other methods get as well")
+    method: Literal["adam", "cem", "random", "ars"] = option(
+        "adam", "gradients, or a baseline at equal simulator calls"
+    )
+    learning_rate: float = option(2e-2, "of Adam, decayed to a twentieth along a cosine")
+    seed: int = option(0, "of the controller's first weights and of whatever the method draws")
+    device: str = option("cpu", "cpu or cuda")
+    dtype: Literal["float32", "float64"] = option("float32", "precision of the simulation")
+    folder: Path = option(Path("runs/crawler"), "the run folder")
+    resume: bool = option(False, "continue the run in the folder, bit for bit on the CPU", may_change=True)
+    pictures: bool = option(True, "render the strip and the film at the end", may_change=True)
+    progress: bool = option(True, "draw a progress bar", may_change=True)
+
+
+class WindowedDistance(DistanceTravelled):
+    """The distance travelled as a sum over windows, each from its own start, which carries no gradient.
+
+    The value is that of the whole distance; with the state cut at the same frames, each window's gradient is exact.
+    """
+
+    def __init__(self, name: str, *, frames: int):
+        super().__init__(name)
+        self.frames = frames
+
+    def __call__(self, trajectory) -> torch.Tensor:
+        way = centers(trajectory, self.name)[:: self.frames]
+        return -((way[1:] - way[:-1].detach()) @ like(self.direction, way)).sum(0)
+
+
+def muscle_columns(points: np.ndarray) -> np.ndarray:
+    """Muscle group of every particle [items]: its column along x and side if it lies low in the body, otherwise -1."""
+    lower, upper = points.min(axis=0), points.max(axis=0)
+    share = (points - lower) / (upper - lower)
+    column = np.minimum((share[:, :2] * (COLUMNS, SIDES)).astype(int), (COLUMNS - 1, SIDES - 1)) @ (SIDES, 1)
+    groups = np.where(share[:, 2] < MUSCLE_HEIGHT, column, -1)
+    used = [g for g in range(COLUMNS * SIDES) if (groups == g).sum() >= 4]
+    renamed = np.full(COLUMNS * SIDES + 1, -1)
+    renamed[used] = np.arange(len(used))
+    return renamed[groups]
+
+
+def load_body(path: Path, length: float) -> Mesh:
+    """The mesh scaled to a length along x, resting 5 mm above the ground, its middle at y = 0."""
+    raw = Mesh(path)
+    lower, upper = (np.asarray(b) for b in raw.bounds())
+    scale = length / float(upper[0] - lower[0])
+    body = Mesh(path, scale=scale)
+    lower, upper = (np.asarray(b) for b in body.bounds())
+    shift = np.array([-lower[0], -(lower[1] + upper[1]) / 2, 0.005 - lower[2]])
+    return Mesh(path, scale=scale, center=tuple(np.asarray(body.center) + shift))
+
+
+def build_scene(body: Mesh, length: float, duration: float) -> sim.Scene:
+    """The body on frictional ground, with room to crawl."""
+    cell = CELL * length / 0.4
+    lower, upper = (np.asarray(b) for b in body.bounds())
+    room = 2.5 * length * max(1.0, duration)
+    extent = ((-0.5 * room, lower[1] - 2 * length, -2 * cell), (room, upper[1] + 2 * length, upper[2] + length))
+    scene = sim.Scene(extent=extent, cell_size=cell, walls="open")
+    flesh = sim.materials.NeoHookean(youngs_modulus=6e4, poissons_ratio=0.3)
+    scene.add_mpm(body, flesh, density=1000.0, spacing=cell / 2, name="crawler", color=(0.93, 0.42, 0.33))
+    scene.add_muscle("crawler", fibre=(0, 0, 1), group=muscle_columns, strength=1.5e4)
+    scene.add_collider(Plane(), friction=2.0, name="ground")
+    return scene
+
+
+def muscle_of(model: sim.Model) -> MuscleModel:
+    """The crawler's muscles."""
+    muscle = model.bodies[0].muscle
+    if muscle is None:
+        raise sim.InputError("crawler: expected a body with muscles, got none; call add_muscle.")
+    return muscle
+
+
+class Senses:
+    """What the network sees [batch, size]: a clock, the groups' places relative to the centre, and the velocity."""
+
+    def __init__(self, model: sim.Model, dtype: torch.dtype):
+        body, muscle = model.bodies[0], muscle_of(model)
+        groups = torch.tensor(muscle.group)
+        members = torch.stack([groups == g for g in range(muscle.groups)]).to(dtype)
+        self.mean = (members / members.sum(dim=1, keepdim=True)).to(str(model.device).replace("cuda:0", "cuda"))
+        points = body.parameters[0].value[0]
+        self.size_of_body = float(np.ptp(points[:, 0]))
+        self.size = 2 + 2 * muscle.groups + 2
+
+    def __call__(self, observation: Observation) -> torch.Tensor:
+        x, v = observation["crawler.position"], observation["crawler.velocity"]
+        phase = 2.0 * math.pi * CLOCK * observation.time
+        clock = x.new_tensor([math.sin(phase), math.cos(phase)])
+        center = x.mean(dim=1, keepdim=True)
+        places = (self.mean.to(x) @ (x - center)) / self.size_of_body
+        speed = v.mean(dim=1)
+        return torch.cat([clock.expand(len(x), -1), places[..., 0], places[..., 2], speed[:, 0::2]], dim=1)
+
+
+def make_method(arguments: Arguments) -> Method:
+    """Adam, or a baseline."""
+    rate = arguments.learning_rate
+    return {
+        "adam": Adam(
+            learning_rate=rate, decay_iterations=arguments.iterations, final_learning_rate=rate / 20, clip_norm=1.0
+        ),
+        "cem": CEM(population=16, elite_fraction=0.25, initial_std=0.5),
+        "random": RandomSearch(samples=16, std=0.5),
+        "ars": AugmentedRandomSearch(directions=8, std=0.2, learning_rate=0.2),
+    }[arguments.method]
+
+
+def make_simulator(arguments: Arguments) -> Simulator:
+    """The crawler's rollout with a fresh controller in its loop."""
+    body = load_body(arguments.mesh, arguments.length)
+    scene = build_scene(body, arguments.length, arguments.duration)
+    model = scene.build(dt=DT, device=arguments.device, dtype=arguments.dtype, seed=arguments.seed, threads=1)
+    window = CONTROL_EVERY * WINDOW
+    steps = max(1, round(arguments.duration / (DT * window))) * window
+    rollout = model.rollout(steps, control_every=CONTROL_EVERY, record_every=CONTROL_EVERY)
+    dtype = getattr(torch, arguments.dtype)
+    senses = Senses(model, dtype)
+    network = MLPPolicy(
+        senses.size,
+        muscle_of(model).groups,
+        hidden=(32,),
+        bounds="symmetric",
+        output_gain=1.0,
+        dtype=dtype,
+        generator=torch.Generator().manual_seed(arguments.seed),
+    )
+    controller = Controller(network, "crawler.activation", observe=senses)
+    return Simulator(rollout, controller.to(arguments.device), smooth=False, truncate_every=WINDOW)
+
+
+def train(arguments: Arguments) -> Run:
+    """Train and leave a run folder: checkpoint, metrics, loss plot, best trajectory, strip and film."""
+    torch.set_num_threads(1)
+    simulator = make_simulator(arguments)
+    problem = SimulationProblem(simulator, WindowedDistance("crawler.position", frames=WINDOW))
+    run = Run(
+        arguments.folder, arguments=arguments, resume=arguments.resume, show=("distance",), progress=arguments.progress
+    )
+    budget = Budget(simulator_calls=2 * arguments.iterations)
+    result = run.solve(problem, make_method(arguments), budget, arguments.seed)
+    leave_trajectory(run, simulator, arguments, result)
+    return run
+
+
+def leave_trajectory(run: Run, simulator: Simulator, arguments: Arguments, result: Result) -> None:
+    """Roll the best controller out once more; save the motion and its pictures."""
+    with torch.no_grad():
+        trajectory = simulate(simulator.rollout, policy=simulator.policy)
+    trajectory.save(run.path("best.npz"))
+    distance = -result.loss
+    print(
+        f"{arguments.method}: {distance:.3f} m = {distance / arguments.length:.2f} body lengths in {trajectory.duration:.1f} s "
+        f"with {result.simulator_calls} simulator calls; everything is in {run.folder}."
+    )
+    for sentence in result.report:
+        print(f"  {sentence}")
+    if arguments.pictures:
+        sim.view(trajectory, output=run.path("strip.png"), strip=5)
+        sim.view(trajectory, output=run.path("crawl.mp4"))
