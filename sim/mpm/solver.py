@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sim.model import Model
 
 
+COMPILERS = 2  # kernels compiled at a time
+
+
 @functools.cache
 def _tick_kernel() -> wp.Kernel:
     @wp.kernel(enable_backward=False, module="unique")
@@ -65,8 +68,18 @@ class MPMSolver:
         self.adjoint = StateArray(model.particle_count if gradient else 0, 1, p, model.device)
         self.work = Workspace(model, gradient)
         self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
+        self._compile(gradient)
         self._forward = self._build_forward()
         self._backward = self._build_backward() if gradient else self._forward
+
+    def _compile(self, gradient: bool) -> None:
+        """Compile or load every kernel this solver launches, two at a time."""
+        groups: list[tuple] = [self._transfers, self._grid, *(body.kernels or () for body in self.binding.bodies)]
+        groups += [self._kinematics] if self.model.colliders else []
+        groups += [muscle_kernels(self.model.precision)] if any(body.muscle for body in self.binding.bodies) else []
+        kernels = [k for group in groups for k in group if k is not None and (gradient or "vjp" not in k.key)]
+        modules = list({id(k.module): k.module for k in kernels}.values())
+        wp.force_load(self.model.device, modules=modules, max_workers=COMPILERS)
 
     def set_clock(self, step: int, slot: int) -> None:
         """The next substep forward is `step`, from `slot` to `slot + 1`."""
