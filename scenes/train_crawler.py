@@ -31,7 +31,7 @@ from sim.shapes import Mesh, Plane
 CRAWLER = Path(__file__).resolve().parent.parent / "assets" / "crawler.stl"
 COLUMNS, SIDES = 4, 2  # muscle groups along and across the body
 MUSCLE_HEIGHT = 0.55  # share of the body's height, from below, that is muscle
-CLOCK = 4.0  # Hz
+CLOCK = (0.7, 1.1, 1.9, 3.1, 5.3)  # Hz, without a common period: nothing tells the network which one is useful
 DT, CONTROL_EVERY, WINDOW = 1e-3, 40, 20  # substep [s], substeps a control step, control steps a gradient window
 CELL = 0.05  # of the grid [m], for a body of 0.4 m
 
@@ -127,12 +127,12 @@ class Senses:
         self.mean = (members / members.sum(dim=1, keepdim=True)).to(str(model.device).replace("cuda:0", "cuda"))
         points = body.parameters[0].value[0]
         self.size_of_body = float(np.ptp(points[:, 0]))
-        self.size = 2 + 2 * muscle.groups + 2
+        self.size = 2 * len(CLOCK) + 2 * muscle.groups + 2
 
     def __call__(self, observation: Observation) -> torch.Tensor:
         x, v = observation["crawler.position"], observation["crawler.velocity"]
-        phase = 2.0 * math.pi * CLOCK * observation.time
-        clock = x.new_tensor([math.sin(phase), math.cos(phase)])
+        phases = [2.0 * math.pi * frequency * observation.time for frequency in CLOCK]
+        clock = x.new_tensor([f(phase) for phase in phases for f in (math.sin, math.cos)])
         center = x.mean(dim=1, keepdim=True)
         places = (self.mean.to(x) @ (x - center)) / self.size_of_body
         speed = v.mean(dim=1)
