@@ -1,11 +1,92 @@
 """Seeing a trajectory: a window, or a picture, film, web page or USD stage by the suffix of `output`."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sim.errors import InputError
 
 if TYPE_CHECKING:
     from sim.trajectory import Trajectory
 
+STILLS, FILMS, STAGES = (".png",), (".mp4", ".gif"), (".usd", ".usda", ".usdc")
+FORMATS = (*STILLS, *FILMS, ".html", *STAGES)
+
 
 def view(trajectory: "Trajectory", output: str | os.PathLike | None = None, **options: Any) -> None:
-    raise NotImplementedError
+    """Show a trajectory in a window (or in the cell of a notebook), or write a file.
+
+    Args:
+        trajectory: what to show.
+        output: .png (a still, or a strip of moments), .mp4, .gif, .html (one page that plays offline) or .usd,
+            .usda, .usdc; None opens a window with a time slider.
+        options: see `sim.view.options.ViewOptions`: frame, strip, color_by, skin, trails, forces, camera, size, ...
+
+    Errors: `InputError` for another suffix, an unknown option, or a window where there is no display;
+        `MissingDependencyError` for USD without usd-core.
+    """
+    from sim.view.options import ViewOptions
+    from sim.view.stage import Stage
+
+    chosen = ViewOptions.of(options)
+    path = None if output is None else Path(output)
+    if path is not None and path.suffix.lower() not in FORMATS:
+        raise InputError(f"view: expected one of {', '.join(FORMATS)}, got '{path}'; choose one of these suffixes.")
+    if path is None:
+        _show(trajectory, chosen)
+        return
+    _write(Stage(_paced(trajectory, chosen, path), chosen), path)
+
+
+def _write(stage: Any, path: Path) -> None:
+    suffix = path.suffix.lower()
+    if suffix in STILLS:
+        from sim.view.pictures import write_still
+
+        write_still(stage, path)
+    elif suffix in FILMS:
+        from sim.view.pictures import write_film
+
+        write_film(stage, path)
+    elif suffix in STAGES:
+        from sim.view.usd import write_usd
+
+        write_usd(stage, path)
+    else:
+        from sim.view.html import write_html
+
+        write_html(stage, path)
+
+
+def _show(trajectory: "Trajectory", options: Any) -> None:
+    from sim.view.stage import Stage
+
+    if _in_notebook():
+        from sim.view.html import show_in_notebook
+
+        show_in_notebook(Stage(trajectory, options))
+        return
+    from sim.view.opengl import require_window
+
+    require_window()
+    from sim.view.pyvista_view import open_window
+
+    open_window(Stage(trajectory, options))
+
+
+def _paced(trajectory: "Trajectory", options: Any, path: Path) -> "Trajectory":
+    """The trajectory at the moments a film shows when its speed is given."""
+    if options.speed is None or path.suffix.lower() in (*STILLS, *STAGES):
+        return trajectory
+    import numpy as np
+
+    count = int(trajectory.duration * options.fps / options.speed + 1e-9) + 1
+    times = trajectory.times[0] + np.arange(count) * (options.speed / options.fps)
+    return trajectory.resample(np.minimum(times, trajectory.times[-1]))
+
+
+def _in_notebook() -> bool:
+    import sys
+
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell"
