@@ -203,4 +203,12 @@ def leave_trajectory(run: Run, simulator: Simulator, arguments: Arguments, resul
         print(f"  {sentence}")
     if arguments.pictures:
         sim.view(trajectory, output=run.path("strip.png"), strip=5)
-        sim.view(trajectory, output=run.path("crawl.mp4"))
+        sim.view(trajectory, output=run.path("crawl.mp4"), camera=side_view(trajectory), size=(1280, 368))
+
+
+def side_view(trajectory: sim.Trajectory) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """A camera (position, target) that sees the whole way from the side."""
+    way = centers(trajectory, "crawler.position")[:, 0]
+    middle, span = float(way[:, 0].mean()), float(way[:, 0].max() - way[:, 0].min())
+    away = 0.9 * span + 0.6
+    return (middle, float(way[0, 1]) - away, 0.3 * away), (middle, float(way[0, 1]), 0.1)
