@@ -42,8 +42,8 @@ class Arguments:
 
     mesh: Path = option(CRAWLER, "watertight STL, OBJ or PLY file that becomes the body, x forward, z up")
     length: float = option(0.4, "length along x the mesh is scaled to [m]")
-    duration: float = option(3.2, "length of an episode [s]; a multiple of 0.8")
-    iterations: int = option(80, "gradient steps; each costs two simulator calls, which other methods get as well")
+    duration: float = option(6.4, "length of an episode [s]; a multiple of 0.8")
+    iterations: int = option(40, "gradient steps; each costs two simulator calls, which other methods get as well")
     method: Literal["adam", "cem", "random", "ars"] = option(
         "adam", "gradients, or a baseline at equal simulator calls"
     )
