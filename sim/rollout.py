@@ -157,13 +157,14 @@ class Rollout:
             progress: called with the number of substeps done, at every recorded frame.
             check: raise `SimulationError` when the run fails; otherwise the trajectory ends there and its status says why.
         """
-        self.binding.set(values or {})
+        kept_values = {name: np.array(value) for name, value in (values or {}).items()}  # the caller may change theirs
+        self.binding.set(kept_values)
         self.simulator_calls += self.batch
         start = self.binding.initial_state() if state is None else state
         kept = len(self._segments) if self.gradient else 1
         checkpoints = StateArray(self.model.particle_count, kept, self.model.precision, self.model.device)
         checkpoints.write(0, start)
-        record = Record(dict(values or {}), checkpoints, next(_tokens), first_step, Status())
+        record = Record(kept_values, checkpoints, next(_tokens), first_step, Status())
         self._token, self._last = record.token, record
         self._buffers.begin()
         self.solver.work.status.zero_()
