@@ -227,7 +227,7 @@ def _initial(rollout: Rollout, given: dict[str, torch.Tensor]) -> tuple[torch.Te
             value = torch.from_numpy(array[body.start : body.end]).to(device)
             if name in given:
                 parameter = rollout.model.parameters()[name]
-                aligned = parameter._aligned(_numpy(given[name])).shape
+                aligned = parameter.aligned(_numpy(given[name])).shape
                 full = given[name].to(value).reshape(aligned).expand(parameter.shape)
                 value = full.reshape(value.shape)
             parts.append(value)

@@ -25,7 +25,7 @@ DENSITY = ParameterSpec("density", "kg/m^3", 0.0, meaning="mass per rest volume"
 GRAVITY = ParameterSpec("gravity", "m/s^2", meaning="acceleration of every particle")
 ACTIVATION = ParameterSpec("activation", "1", meaning="activation of every muscle group in every control interval")
 STRENGTH = ParameterSpec("muscle_strength", "Pa", 0.0, lower_closed=True, meaning="active stress at activation 1")
-POSE_SPEC = ParameterSpec("pose", "m, 1", meaning="position and quaternion (xyzw) at every knot")
+POSE_SPEC = ParameterSpec("pose", "m, 1", meaning="position and quaternion (xyzw) at every knot", quaternion=True)
 FRICTION = ParameterSpec("friction", "1", 0.0, lower_closed=True, meaning="Coulomb's coefficient")
 
 
@@ -185,8 +185,7 @@ class Model:
 def make_parameter(owner: str, spec: ParameterSpec, value: np.ndarray, dtype: type, **options: Any) -> Parameter:
     """A parameter named owner.spec (or just spec for the scene's own) with its full value."""
     name = f"{owner}.{spec.name}" if owner else spec.name
-    spec.check(value, owner or "scene")
-    return Parameter(name, spec, np.ascontiguousarray(value, dtype=dtype), **options)
+    return Parameter(name, spec, spec.cast(value, dtype, owner or "scene"), **options)
 
 
 def pose_of(shape: Shape) -> np.ndarray:

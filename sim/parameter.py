@@ -12,7 +12,8 @@ from sim.errors import InputError
 class ParameterSpec:
     """Name, SI unit, bounds and meaning of one physical parameter.
 
-    The bounds are open (lower < value < upper) unless `lower_closed`.
+    The bounds are open (lower < value < upper) unless `lower_closed`. A `quaternion` is the last four components; its
+    length does not matter but must be neither nothing nor without measure.
     """
 
     name: str
@@ -21,19 +22,49 @@ class ParameterSpec:
     upper: float = math.inf
     meaning: str = ""
     lower_closed: bool = False
+    quaternion: bool = False
 
     def check(self, value: np.ndarray | float, owner: str) -> None:
-        """Raise `InputError` unless every entry is finite and within the bounds."""
-        entries = np.asarray(value, dtype=np.float64)
+        """Raise `InputError` unless every entry is a finite number within the bounds."""
+        entries = self._numbers(value, owner)
         below = entries < self.lower if self.lower_closed else entries <= self.lower
         bad = ~np.isfinite(entries) | below | (entries >= self.upper)
-        if not bad.any():
-            return
-        relation = "<=" if self.lower_closed else "<"
-        raise InputError(
-            f"{owner}.{self.name}: expected {self.lower:g} {relation} value < {self.upper:g} [{self.unit}], "
-            f"got {entries[bad].flat[0]:g}; correct the value."
-        )
+        if bad.any():
+            relation = "<=" if self.lower_closed else "<"
+            raise InputError(
+                f"{owner}.{self.name}: expected {self.lower:g} {relation} value < {self.upper:g} [{self.unit}], "
+                f"got {entries[bad].flat[0]:g}; correct the value."
+            )
+        if self.quaternion:
+            self._check_quaternion(entries, owner)
+
+    def cast(self, value: np.ndarray | float, dtype: type, owner: str) -> np.ndarray:
+        """The value in the precision of a model; `InputError` unless it is within the bounds there too."""
+        self.check(value, owner)
+        with np.errstate(over="ignore", under="ignore"):
+            made = np.ascontiguousarray(value, dtype=dtype)
+        try:
+            self.check(made, owner)
+        except InputError as error:
+            raise InputError(f"{error} It was within the bounds before it was rounded to {dtype.__name__}.") from None
+        return made
+
+    def _numbers(self, value: np.ndarray | float, owner: str) -> np.ndarray:
+        try:
+            return np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{owner}.{self.name}: expected numbers in {self.unit}, got {value!r}; correct the value."
+            ) from None
+
+    def _check_quaternion(self, entries: np.ndarray, owner: str) -> None:
+        lengths = np.linalg.norm(entries[..., -4:], axis=-1)
+        bad = ~((lengths > 1e-3) & (lengths < 1e3))
+        if entries.ndim and bad.any():
+            raise InputError(
+                f"{owner}.{self.name}: expected quaternions (x, y, z, w) of length about 1, got one of length "
+                f"{lengths[bad].flat[0]:g}; give (0, 0, 0, 1) for no rotation."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,21 +99,21 @@ class Parameter:
         value = np.asarray(given)
         if value.dtype.kind not in "fiu":
             raise InputError(f"{self.name}: expected numbers, got dtype {value.dtype}; convert it to float.")
-        self.spec.check(value, self.name.rpartition(".")[0] or "scene")
-        aligned = self._aligned(value)
+        aligned = self.aligned(value)
+        made = self.spec.cast(aligned, self.value.dtype.type, self.name.rpartition(".")[0] or "scene")
         full = (*self.shape[:1], aligned.shape[1], *self.shape[2:]) if self.timed else self.shape
-        return np.ascontiguousarray(np.broadcast_to(aligned, full), dtype=self.value.dtype)
+        return np.ascontiguousarray(np.broadcast_to(made, full))
 
     def reduce(self, gradient: np.ndarray, given: np.ndarray | float) -> np.ndarray:
         """Sum of a full gradient over the axes along which the given value was repeated; shape of the given value."""
-        aligned = self._aligned(np.asarray(given))
+        aligned = self.aligned(np.asarray(given))
         repeated = tuple(
             axis for axis in range(gradient.ndim) if aligned.shape[axis] == 1 and gradient.shape[axis] != 1
         )
         return gradient.sum(axis=repeated, keepdims=True).reshape(np.shape(given))
 
-    def _aligned(self, value: np.ndarray) -> np.ndarray:
-        """The value with axes of length one where it left some out."""
+    def aligned(self, value: np.ndarray) -> np.ndarray:
+        """The value with axes of length one where it left some out; `InputError` for a shape that does not fit."""
         tail = self.shape[len(self.shape) - self.components :]
         lead = value.shape[: value.ndim - self.components] if value.ndim >= self.components else None
         wanted = self.shape[: len(self.shape) - self.components]
