@@ -8,20 +8,19 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import warp as wp
 
 from sim.errors import InputError
-from sim.model import Model
+from sim.frames import FrameBuffers
+from sim.model import Model, device_memory
 from sim.mpm.binding import Binding
 from sim.mpm.solver import MPMSolver
-from sim.mpm.state import FIELDS, SCALARS, State, StateArray
+from sim.mpm.state import FIELDS, SCALARS, SHAPES, State, StateArray
 from sim.status import Code, SimulationError, Status
 from sim.trajectory import Trajectory
-from sim.version import VERSION
 
 RECORDABLE = FIELDS
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -31,6 +30,7 @@ _REMEDY = {
     Code.NOT_FINITE: "has a velocity that is not finite; lower `dt`, or check the values given",
     Code.INVERTED: "was inverted; lower `dt`, or stiffen the material",
 }
+LAST_STEP = 2**31 - 2  # the clock of the kernels is a 32-bit integer
 _tokens = itertools.count()
 
 
@@ -64,7 +64,7 @@ class Gradients(Mapping):
 
 def parse_memory(memory: str | float) -> float:
     """Bytes of "2GB", "500 MB" or a number of bytes."""
-    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([KMG]?B)?\s*", str(memory), re.IGNORECASE)
+    match = re.fullmatch(r"\s*([0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?)\s*([KMG]?B)?\s*", str(memory), re.IGNORECASE)
     if not match:
         raise InputError(f"memory: expected a size such as '2GB', got {memory!r}; give a number and a unit.")
     return float(match[1]) * _UNITS[(match[2] or "").upper()]
@@ -112,24 +112,23 @@ class Rollout:
         gradient: bool = True,
     ):
         self.model, self.gradient = model, gradient
-        self.steps = _count("steps", steps)
+        self.steps = _count("steps", steps, LAST_STEP)
         self.record_every = _count("record_every", max(1, steps // 100) if record_every is None else record_every)
         self.control_every = _count("control_every", steps if control_every is None else control_every)
-        unknown = set(record) - set(RECORDABLE)
-        if unknown:
-            raise InputError(f"record: expected some of {list(RECORDABLE)}, got {sorted(unknown)}; correct the names.")
-        self.record = tuple(record)
+        self.record = _fields(record)
         self.intervals = -(-self.steps // self.control_every)
+        self._check_frames()
         self.frame_steps = sorted({*range(0, self.steps + 1, self.record_every), self.steps})
         self.segment = self._choose(checkpoint_every, memory)
         self.binding = Binding(model, self.intervals)
         self.solver = MPMSolver(
             model, self.binding, slots=self.segment + 1, every=self.control_every, gradient=gradient
         )
-        self._buffers = _FrameBuffers(self)
+        self._buffers = FrameBuffers(self)
         self._segments = range(0, self.steps, self.segment)
         self._token = -1
         self._last: Record | None = None
+        self._unfinished = False  # a run failed or was interrupted: the grid holds what it left
         self.simulator_calls = 0
 
     @property
@@ -157,24 +156,30 @@ class Rollout:
             progress: called with the number of substeps done, at every recorded frame.
             check: raise `SimulationError` when the run fails; otherwise the trajectory ends there and its status says why.
         """
-        kept_values = {name: np.array(value) for name, value in (values or {}).items()}  # the caller may change theirs
+        kept_values = _copies(values or {})
         self.binding.set(kept_values)
+        start = self.binding.initial_state() if state is None else self._checked(state)
+        self._begin()
         self.simulator_calls += self.batch
-        start = self.binding.initial_state() if state is None else state
         kept = len(self._segments) if self.gradient else 1
         checkpoints = StateArray(self.model.particle_count, kept, self.model.precision, self.model.device)
         checkpoints.write(0, start)
         record = Record(kept_values, checkpoints, next(_tokens), first_step, Status())
-        self._token, self._last = record.token, record
+        self._token, self._last = -1, None
         self._buffers.begin()
         self.solver.work.status.zero_()
         done = self._run(record, progress)
+        self._token, self._last, self._unfinished = record.token, record, not record.status.ok
         if check and not record.status.ok:
             raise SimulationError(record.status)
         return self._buffers.trajectory(record, done)
 
     def final_state(self) -> State:
-        """The state after the last forward run."""
+        """The state after the last forward run; `InputError` when there was none, or it failed."""
+        if self._last is None or not self._last.status.ok:
+            raise InputError("final_state: expected a forward run that completed, got none; call rollout.forward().")
+        if self._token != self._last.token:
+            self._replay(self._last, len(self._segments) - 1)
         return self.solver.states.read(self.steps - self._segments[-1])
 
     @property
@@ -203,10 +208,11 @@ class Rollout:
             raise InputError("backward: expected a forward run made with gradient=True; call rollout.forward() first.")
         if not record.status.ok:
             raise SimulationError(record.status)
-        self.simulator_calls += self.batch
-        self.binding.set(record.values)
-        self.binding.clear_gradients()
         self._buffers.load_adjoints(adjoints)
+        self.binding.set(record.values)
+        self._begin()
+        self.simulator_calls += self.batch
+        self.binding.clear_gradients()
         self.solver.adjoint.write(0, final or State.zeros(self.model.particle_count, self.model.precision.numpy))
         self._buffers.add_adjoint(self.steps)
         for index in reversed(range(len(self._segments))):
@@ -214,7 +220,19 @@ class Rollout:
         state = self.solver.adjoint.read(0)
         gradients = Gradients(self.binding.gradients(state), state)
         self._check_finite(gradients)
+        self._unfinished = False
         return gradients
+
+    def _check_frames(self) -> None:
+        """Raise `InputError` when the recorded frames would not fit the device."""
+        scalars = sum(math.prod(SHAPES[name]) for name in self.record)
+        frames = self.steps // self.record_every + 1
+        needed = frames * self.model.particle_count * scalars * np.dtype(self.model.precision.numpy).itemsize
+        if max(needed, 8 * frames) > device_memory(self.model.device):
+            raise InputError(
+                f"record_every: {frames} frames of {self.model.particle_count} particles need {needed / 1e9:.2g} GB, "
+                f"which {self.model.device} does not have; record fewer frames or fields."
+            )
 
     def _choose(self, checkpoint_every: int | str, memory: str | float) -> int:
         state_bytes = self.model.particle_count * SCALARS * np.dtype(self.model.precision.numpy).itemsize
@@ -225,6 +243,25 @@ class Rollout:
         if isinstance(checkpoint_every, str):
             raise InputError(f"checkpoint_every: expected 'auto' or a number, got {checkpoint_every!r}; correct it.")
         return min(_count("checkpoint_every", checkpoint_every), self.steps)
+
+    def _begin(self) -> None:
+        """Clear the grid after a run that did not end well: a weight of zero times infinity is not zero."""
+        if self._unfinished:
+            self._token = -1
+            for array in vars(self.solver.work).values():
+                array.zero_()
+        self._unfinished = True
+
+    def _checked(self, state: State) -> State:
+        """The start state in the model's precision; `InputError` for a wrong shape or what is not finite."""
+        made = {}
+        for name, value in state.arrays().items():
+            shape = (self.model.particle_count, *SHAPES[name])
+            made[name] = np.asarray(value, self.model.precision.numpy)
+            if made[name].shape != shape or not np.isfinite(made[name]).all():
+                got = "NaN or infinity" if made[name].shape == shape else list(made[name].shape)
+                raise InputError(f"state: expected finite {name} of shape {list(shape)}, got {got}; correct the state.")
+        return State(**made)
 
     def _run(self, record: Record, progress: Callable[[int], None] | None) -> int:
         """Run all segments forward, keeping checkpoints; returns the number of substeps that went well."""
@@ -264,11 +301,7 @@ class Rollout:
         last = min(first + self.segment, self.steps)
         held = self._token == record.token and index == len(self._segments) - 1
         if not held:
-            self._token = -1
-            self.solver.states.copy(0, record.checkpoints, index)
-            self.solver.set_clock(first, 0)
-            self.solver.advance(last - first)
-            self.solver.work.wrench.zero_()
+            self._replay(record, index)
         self.solver.set_clock(last, last - first)
         marks = {s for s in self._buffers.frame_of if first <= s < last} | {first}
         marks |= set(range(first, last)) if watch else {s for s in range(0, last, self.control_every) if s >= first}
@@ -283,6 +316,16 @@ class Rollout:
                 self._buffers.add_adjoint(stop)
             if watch:
                 watch(stop, self.solver.adjoint.read(0))
+        self.solver.work.wrench.zero_()
+
+    def _replay(self, record: Record, index: int) -> None:
+        """Run one segment again from its checkpoint, so that its states are there."""
+        first = self._segments[index]
+        self.binding.set(record.values)
+        self._token = record.token if index == len(self._segments) - 1 else -1
+        self.solver.states.copy(0, record.checkpoints, index)
+        self.solver.set_clock(first, 0)
+        self.solver.advance(min(self.segment, self.steps - first))
         self.solver.work.wrench.zero_()
 
     def _status(self) -> Status:
@@ -304,137 +347,29 @@ class Rollout:
                 )  # fmt: skip
 
 
-class _FrameBuffers:
-    """Recorded frames of a rollout on the device, and the adjoints of those frames."""
-
-    def __init__(self, rollout: Rollout):
-        self.rollout, model = rollout, rollout.model
-        self.frame_of = {step: frame for frame, step in enumerate(rollout.frame_steps)}
-        frames, fields = len(rollout.frame_steps), rollout.solver.states.fields
-        self.size = model.particle_count
-        self.fields = {
-            n: wp.zeros(frames * self.size, dtype=fields[n].dtype, device=model.device) for n in rollout.record
-        }
-        shape = (frames, len(model.colliders), model.batch)
-        self.wrenches = np.zeros((*shape, 6), model.precision.numpy)
-        self.poses = np.zeros((*shape, 7), model.precision.numpy)
-        self.adjoints: dict[str, wp.array] = {}
-        self.dwrench: np.ndarray | None = None
-
-    def begin(self) -> None:
-        self.rollout.solver.work.wrench.zero_()
-
-    def capture(self, step: int, slot: int) -> None:
-        """Copy the state in a slot, the poses and the mean wrench since the last frame."""
-        rollout, frame = self.rollout, self.frame_of[step]
-        states = rollout.solver.states
-        for name, array in self.fields.items():
-            count = self.size
-            wp.copy(array, states.fields[name], dest_offset=frame * count, src_offset=slot * count, count=count)
-        if rollout.model.colliders:
-            self._capture_colliders(step, frame)
-
-    def _capture_colliders(self, step: int, frame: int) -> None:
-        rollout, work = self.rollout, self.rollout.solver.work
-        self.poses[frame] = rollout.binding.poses_at(step, rollout.control_every)
-        if frame:
-            total = work.wrench.numpy().reshape(rollout.model.threads, *self.wrenches.shape[1:]).sum(axis=0)
-            self.wrenches[frame] = total / self._span(step)
-        work.wrench.zero_()
-
-    def _span(self, step: int) -> int:
-        frame = self.frame_of[step]
-        return step - self.rollout.frame_steps[frame - 1] if frame else 1
-
-    def trajectory(self, record: Record, done: int) -> Trajectory:
-        """The recorded arrays by name; cut after the last good frame when the run failed."""
-        rollout, model = self.rollout, self.rollout.model
-        steps = [s for s in rollout.frame_steps if s <= done]
-        count, arrays = len(steps), {}
-        for field, flat in self.fields.items():
-            table = flat.numpy().reshape(len(rollout.frame_steps), self.size, *_tail(flat))
-            for body in rollout.binding.bodies:
-                part = table[:count, body.start : body.end]
-                shape = (count, model.batch, body.items, *part.shape[2:])
-                arrays[f"{body.model.name}.{field}"] = part.reshape(shape).copy()
-        for index, collider in enumerate(model.colliders):
-            arrays[f"{collider.name}.pose"] = self.poses[:count, index].copy()
-            arrays[f"{collider.name}.wrench"] = self.wrenches[:count, index].copy()
-        times = (record.first_step + np.asarray(steps)) * model.dt
-        metadata = {
-            "scene": model.description, "version": VERSION, "seed": model.seed, "dt": model.dt, "steps": rollout.steps,
-            "device": str(model.device), "dtype": model.precision.name, "batch": model.batch, "threads": model.threads,
-        }  # fmt: skip
-        return Trajectory(times=times, arrays=arrays, metadata=metadata, status=record.status)
-
-    def load_adjoints(self, adjoints: Mapping[str, Any]) -> None:
-        """Upload the derivatives of the loss with respect to recorded arrays."""
-        model, self.adjoints = self.rollout.model, {}
-        frames = len(self.rollout.frame_steps)
-        dtype = model.precision.numpy
-        expected = self._shapes()
-        host = {n: np.zeros((frames, self.size, *_tail(a)), dtype) for n, a in self.fields.items()}
-        self.dwrench = np.zeros_like(self.wrenches)
-        used = set()
-        for name, given in adjoints.items():
-            value = np.asarray(given)
-            if name not in expected:
-                raise InputError(
-                    f"backward: expected adjoints of {sorted(expected)}, got {name!r}; record it, or correct the name."
-                )
-            if value.shape != expected[name]:
-                raise InputError(
-                    f"backward: expected shape {list(expected[name])} for {name}, got {list(value.shape)}."
-                )
-            owner, _, field = name.rpartition(".")
-            if field == "wrench":
-                self.dwrench[:, [c.name for c in model.colliders].index(owner)] = value
-                continue
-            body = next(b for b in self.rollout.binding.bodies if b.model.name == owner)
-            host[field][:, body.start : body.end] = value.reshape(frames, body.end - body.start, *value.shape[3:])
-            used.add(field)
-        for field in used:
-            flat = host[field].reshape(-1, *_tail(self.fields[field]))
-            self.adjoints[field] = wp.array(flat, dtype=self.fields[field].dtype, device=model.device)
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        model, frames = self.rollout.model, len(self.rollout.frame_steps)
-        shapes = {
-            f"{b.name}.{field}": (frames, model.batch, b.items, *_tail(array))
-            for b in model.bodies
-            for field, array in self.fields.items()
-        }
-        return shapes | {f"{c.name}.wrench": (frames, model.batch, 6) for c in model.colliders}
-
-    def add_adjoint(self, step: int) -> None:
-        """Add the adjoint of the frame at this substep, if there is one, to the adjoint state."""
-        if step not in self.frame_of:
-            return
-        for field, seeds in self.adjoints.items():
-            target = self.rollout.solver.adjoint.fields[field]
-            first = self.frame_of[step] * self.size
-            part = seeds[first : first + self.size]
-            wp.map(wp.add, target, part, out=target) if target.device.is_cuda else _add_in_place(target, part)
-
-    def load_wrench(self, step: int) -> None:
-        """Set the adjoint of the wrench for the substeps that end at `step` or before, back to the frame below."""
-        if self.dwrench is None or not self.rollout.model.colliders:
-            return
-        frame = next(f for s, f in self.frame_of.items() if s >= step)
-        span = self._span(self.rollout.frame_steps[frame])
-        self.rollout.solver.work.dwrench.assign((self.dwrench[frame] / span).reshape(-1, 6))
+def _copies(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The values as arrays of their own: a caller may change theirs between forward and backward."""
+    copies = {}
+    for name, value in values.items():
+        try:
+            copies[name] = np.array(value)
+        except (TypeError, ValueError):
+            raise InputError(f"{name}: expected numbers of one shape, got {value!r}; correct the value.") from None
+        except RuntimeError:  # how torch refuses a tensor with gradients
+            raise InputError(
+                f"{name}: expected an array, got a tensor with gradients; use learn.simulate or detach it."
+            ) from None
+    return copies
 
 
-def _add_in_place(target: wp.array, part: wp.array) -> None:
-    view = target.numpy()
-    view += part.numpy()
+def _fields(record: Sequence[str]) -> tuple[str, ...]:
+    """The fields to record."""
+    if isinstance(record, str) or not isinstance(record, Sequence) or not set(record) <= set(RECORDABLE):
+        raise InputError(f"record: expected a tuple of names in {list(RECORDABLE)}, got {record!r}; correct the names.")
+    return tuple(record)
 
 
-def _tail(array: wp.array) -> tuple[int, ...]:
-    return tuple(array.dtype._shape_)
-
-
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{name}: expected a whole number of at least 1, got {value!r}; correct it.")
+def _count(name: str, value: Any, upper: float = math.inf) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= upper:
+        raise InputError(f"{name}: expected a whole number from 1 to {upper:g}, got {value!r}; correct it.")
     return int(value)
