@@ -121,7 +121,7 @@ class Model:
         """Raise `InputError` for a name that is no parameter."""
         for name in names:
             if name not in self._parameters:
-                near = difflib.get_close_matches(name, self._parameters, n=1)
+                near = difflib.get_close_matches(str(name), self._parameters, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else "see model.parameters()."
                 raise InputError(f"parameter: expected one of {len(self._parameters)} names, got {name!r}; {hint}")
 

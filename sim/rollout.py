@@ -27,7 +27,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _REMEDY = {
     Code.LEFT_GRID: "left the grid; enlarge `extent` or lower `dt`",
     Code.CFL: "moved more than a cell in one substep; lower `dt` or the speeds",
-    Code.NOT_FINITE: "has a velocity that is not finite; lower `dt`, or check the values given",
+    Code.NOT_FINITE: "has a velocity or deformation that is not finite; lower `dt`, or check the values given",
     Code.INVERTED: "was inverted; lower `dt`, or stiffen the material",
 }
 LAST_STEP = 2**31 - 2  # the clock of the kernels is a 32-bit integer
@@ -235,14 +235,23 @@ class Rollout:
             )
 
     def _choose(self, checkpoint_every: int | str, memory: str | float) -> int:
+        """Substeps of a segment."""
         state_bytes = self.model.particle_count * SCALARS * np.dtype(self.model.precision.numpy).itemsize
+        budget = parse_memory(memory)
         if not self.gradient:
             return min(self.steps, max(1, min(self.record_every, 64)))
         if checkpoint_every == "auto":
-            return choose_segment(self.steps, state_bytes, parse_memory(memory))
+            return choose_segment(self.steps, state_bytes, budget)
         if isinstance(checkpoint_every, str):
             raise InputError(f"checkpoint_every: expected 'auto' or a number, got {checkpoint_every!r}; correct it.")
-        return min(_count("checkpoint_every", checkpoint_every), self.steps)
+        segment = min(_count("checkpoint_every", checkpoint_every), self.steps)
+        needed = (segment + 1 + self.steps / segment) * state_bytes
+        if needed > device_memory(self.model.device):
+            raise InputError(
+                f"checkpoint_every: {segment} of {self.steps} substeps need {needed / 1e9:.2g} GB of states, which "
+                f"{self.model.device} does not have; use 'auto' or a number near {math.isqrt(self.steps)}."
+            )
+        return segment
 
     def _begin(self) -> None:
         """Clear the grid after a run that did not end well: a weight of zero times infinity is not zero."""

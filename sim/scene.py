@@ -29,6 +29,7 @@ from sim.model import (
     GridSpec,
     Model,
     MuscleModel,
+    device_memory,
     make_parameter,
     pose_of,
 )
@@ -36,6 +37,7 @@ from sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL, WALL_CELL
 from sim.parameter import ParameterSpec
 from sim.precision import Precision, precision
 from sim.shapes import Shape
+from sim.shapes.base import FAR, NEAR
 
 FORMAT = 1
 WALLS = {"open": OPEN, "separating": SEPARATING_WALL, "slip": SLIP_WALL, "stick": STICK_WALL}
@@ -43,7 +45,9 @@ SURFACES = {"separating": 0, "slip": 1, "stick": 2}
 FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
 THREAD_THRESHOLD = 3000  # particles from which a second CPU thread pays
 STABLE_SHARE = 0.9  # of the time an elastic wave takes to cross a cell: measured in tests/test_mpm_stability.py
-MAX_NODES = 2**30
+MAX_NODES = 2**29  # so that 32-bit indices reach two copies of them
+NODE_BYTES, PARTICLE_BYTES = 64, 512  # of a rollout with gradients in float32, kept states apart
+SHORTEST, LONGEST = 1e-15, 1e6  # s, of a substep: beyond, single precision loses its inverse or its motion
 
 
 class Scene:
@@ -62,9 +66,9 @@ class Scene:
     def __init__(self, *, gravity=(0.0, 0.0, -9.81), extent=None, cell_size=None, walls="separating", mass_floor=0.0):
         self.gravity = _vector("gravity", gravity)
         self.extent = None if extent is None else _extent(extent)
-        self.cell_size = None if cell_size is None else _positive("cell_size", cell_size)
+        self.cell_size = None if cell_size is None else _positive("cell_size", cell_size, NEAR, FAR)
         self.walls = _walls(walls)
-        self.mass_floor = float(mass_floor)
+        self.mass_floor = _scalar("mass_floor", mass_floor)
         if not 0.0 <= self.mass_floor < math.inf:
             raise InputError(f"mass_floor: expected a finite number of at least 0, got {mass_floor!r}; correct it.")
         self.bodies: list[dict[str, Any]] = []
@@ -105,7 +109,7 @@ class Scene:
             "shape": shape,
             "material": material,
             "density": density,
-            "spacing": _positive("spacing", spacing),
+            "spacing": _positive("spacing", spacing, NEAR, FAR),
             "velocity": _vector("velocity", velocity),
             "angular_velocity": _vector("angular_velocity", angular_velocity),
             "color": None if color is None else _vector("color", color),
@@ -128,13 +132,16 @@ class Scene:
             )
         STRENGTH.check(strength, body)
         points = entry["shape"].sample(entry["spacing"])
-        directions = np.broadcast_to(np.asarray(fibre(points) if callable(fibre) else fibre, float), points.shape)
-        groups = np.broadcast_to(np.asarray(group(points) if callable(group) else group), len(points)).astype(int)
+        directions = _over_items("fibre", fibre, points, (3,)).astype(float)
+        groups = _over_items("group", group, points, ())
         lengths = np.linalg.norm(directions, axis=1)
         if not (np.isfinite(lengths).all() and (lengths > 0).all()):
             raise InputError(f"add_muscle: fibres of {body!r} must be finite and not zero; correct `fibre`.")
-        if groups.max(initial=-1) < 0:
-            raise InputError(f"add_muscle: expected at least one group >= 0 for {body!r}, got none; correct `group`.")
+        if groups.dtype.kind not in "iu" or not -1 <= groups.min() <= groups.max() < len(points) or groups.max() < 0:
+            raise InputError(
+                f"add_muscle: expected whole numbers from -1 to {len(points) - 1} for {body!r}, at least one of them not "
+                f"-1, got {_short(np.unique(groups)[:3])}; correct `group`."
+            )
         fibres = directions / lengths[:, None]
         entry["muscle"] = {"fibre": _compact(fibres), "group": _compact(groups), "strength": strength}
 
@@ -152,12 +159,12 @@ class Scene:
                 f"shape: expected a solid shape of sim.shapes, got {type(shape).__name__}; see sim.shapes."
             )
         FRICTION.check(friction, name or "collider")
-        if surface not in SURFACES:
+        if not isinstance(surface, str) or surface not in SURFACES:
             raise InputError(f"surface: expected one of {list(SURFACES)}, got {surface!r}; correct it.")
         entry: dict[str, Any] = {
             "name": self._unique(name, "collider"),
             "shape": shape,
-            "friction": float(friction),
+            "friction": _scalar("friction", friction),
             "surface": surface,
             "color": None if color is None else _vector("color", color),
         }
@@ -190,10 +197,11 @@ class Scene:
         if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
             raise InputError(f"batch: expected a whole number of at least 1, got {batch!r}; correct it.")
         points = [entry["shape"].sample(entry["spacing"]) for entry in self.bodies]
-        grid = self._grid(points, batch)
-        self._check_inside(points, grid)
-        self._check_time_step(_positive("dt", dt), grid.spacing)
         total = batch * sum(len(x) for x in points)
+        grid = self._grid(points, batch, total, where)
+        self._check_inside(points, grid)
+        bodies = self._model_bodies(points, batch, p)
+        self._check_time_step(_positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
         return Model(
             description=self.to_dict(grid),
             device=where,
@@ -203,7 +211,7 @@ class Scene:
             threads=_threads(threads, where, total),
             seed=seed,
             grid_spec=grid,
-            bodies=self._model_bodies(points, batch, p),
+            bodies=bodies,
             colliders=tuple(self._model_collider(entry, batch, p) for entry in self.colliders),
             gravity=make_parameter("", GRAVITY, np.tile(self.gravity, (batch, 1)), p.numpy, components=1),
         )
@@ -238,7 +246,7 @@ class Scene:
             for entry in data["colliders"]:
                 options = {k: v for k, v in entry.items() if k != "shape"}
                 scene.add_collider(Shape.from_dict(entry["shape"]), **options)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"scene: its description lacks or misnames an entry ({error}); save it anew.") from None
         return scene
 
@@ -256,7 +264,9 @@ class Scene:
             return Scene.from_dict(json.loads(Path(path).read_text()))
         except FileNotFoundError:
             raise InputError(f"scene: expected a file, found none at {path}; check the path.") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise InputError(f"scene: cannot read {path}: {error.strerror or error}; check the path.") from None
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InputError(f"scene: {path} is not a complete JSON file ({error}); save it anew.") from None
 
     def copy(self) -> "Scene":
@@ -280,17 +290,20 @@ class Scene:
             raise InputError(f"name: expected a new one without dots, got {name!r}; choose another.")
         return name
 
-    def _grid(self, points: list[np.ndarray], batch: int) -> GridSpec:
+    def _grid(self, points: list[np.ndarray], batch: int, particles: int, device: wp.Device) -> GridSpec:
         dx = self.cell_size or 2.0 * min(entry["spacing"] for entry in self.bodies)
         everything = np.concatenate(points)
         lower, upper = everything.min(axis=0), everything.max(axis=0)
         size = max(float((upper - lower).max()), 4 * dx)
         extent = self.extent or (lower - size, upper + size)
-        cells = np.ceil((extent[1] - extent[0]) / dx - 1e-6).astype(np.int64)
-        counts = cells + 1 + 2 * WALL_CELLS
-        if float(np.prod(counts.astype(float))) * batch > MAX_NODES:
+        counts = np.ceil((extent[1] - extent[0]) / dx - 1e-6) + 1 + 2 * WALL_CELLS
+        total = math.prod(counts.tolist()) * batch
+        needed = NODE_BYTES * total + PARTICLE_BYTES * float(particles)
+        if total > MAX_NODES or needed > device_memory(device):
             raise InputError(
-                f"grid: {counts.tolist()} nodes in each of {batch} environments exceed {MAX_NODES}; enlarge `cell_size` or shrink `extent`."
+                f"grid: {_short(counts)} nodes and {particles / batch:.3g} particles in each of {batch} environments need "
+                f"{needed / 1e9:.2g} GB, which {device} does not have, or exceed {MAX_NODES} nodes; enlarge `cell_size`, "
+                "or shrink `extent` or the batch."
             )
         lower = np.asarray(extent[0]) - WALL_CELLS * dx
         nodes = (int(counts[0]), int(counts[1]), int(counts[2]))
@@ -312,7 +325,8 @@ class Scene:
             material = entry["material"]
             if not isinstance(material, Material):
                 continue
-            speed = material.wave_speed(float(np.min(entry["density"])))
+            with np.errstate(over="ignore"):  # an infinite speed allows no step
+                speed = material.wave_speed(float(np.min(entry["density"])))
             limit = STABLE_SHARE * dx / speed if speed > 0 else math.inf
             if dt > limit:
                 raise InputError(
@@ -341,7 +355,7 @@ def find_device(name: str) -> wp.Device:
     """The Warp device called "cpu", "cuda" or "cuda:N"; `InputError` when it is absent."""
     try:
         return wp.get_device(name)
-    except (ValueError, RuntimeError):
+    except (ValueError, RuntimeError, TypeError, AttributeError):
         have = [str(d) for d in wp.get_devices()]
         raise InputError(f"device: expected one of {have}, got {name!r}; use device='cpu' here.") from None
 
@@ -352,7 +366,8 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
     velocity = entry["velocity"] + np.cross(entry["angular_velocity"], arm)
 
     def given(spec: ParameterSpec, value: Any, components: int = 0) -> Any:
-        return make_parameter(name, spec, _per_item(value, batch, items, components), p.numpy, components=components)
+        full = _per_item(f"{name}.{spec.name}", value, batch, items, components)
+        return make_parameter(name, spec, full, p.numpy, components=components)
 
     parameters = [
         given(POSITION, points, 1),
@@ -375,18 +390,32 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
     return Body(name, first, items, volume, law, tuple(parameters), muscle)
 
 
-def _per_item(value: Any, batch: int, items: int, components: int) -> np.ndarray:
+def _per_item(name: str, value: Any, batch: int, items: int, components: int) -> np.ndarray:
     array = np.asarray(value, float)
-    if array.ndim == components + 1 and len(array) != items:
+    lead = array.shape[: array.ndim - components]
+    if lead not in ((), (items,)):
         raise InputError(
-            f"expected one value, or one for each of {items} particles, got {len(array)}; correct the length."
+            f"{name}: expected one value, or one for each of {items} particles, got {list(lead)}; correct the length."
         )
-    tail = array.shape[array.ndim - components :]
-    return np.broadcast_to(array, (batch, items, *tail))
+    return np.broadcast_to(array, (batch, items, *array.shape[len(lead) :]))
+
+
+def _over_items(name: str, given: Any, points: np.ndarray, tail: tuple[int, ...]) -> np.ndarray:
+    """What was given for all points [items, 3], for each of them, or as a function of them: [items, *tail]."""
+    try:
+        array = np.asarray(given(points) if callable(given) else given)
+        full = np.broadcast_to(array, (len(points), *tail))
+    except ValueError:
+        array, full = np.zeros(0, object), np.zeros(0)
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            f"add_muscle: expected numbers {list(tail)} or {[len(points), *tail]} for `{name}`, got {given!r}; correct it."
+        )
+    return full
 
 
 def _threads(threads: int | None, device: wp.Device, particles: int) -> int:
-    if threads not in (None, 1, 2):
+    if threads is not None and (type(threads) is not int or threads not in (1, 2)):
         raise InputError(f"threads: expected 1 or 2, got {threads!r}; choose one of the two.")
     if device.is_cuda:
         return 1
@@ -403,10 +432,21 @@ def _vector(name: str, value: Any) -> np.ndarray:
     return array
 
 
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not (0 < value < math.inf):
-        raise InputError(f"{name}: expected a positive number, got {value!r}; correct it.")
-    return float(value)
+def _positive(name: str, value: Any, lower: float = 0.0, upper: float = math.inf) -> float:
+    number = _scalar(name, value)
+    if not (0 < number < math.inf and lower <= number <= upper):
+        known = f"a positive number from {lower:g} to {upper:g}" if lower else "a positive number"
+        raise InputError(f"{name}: expected {known}, got {value!r}; correct it.")
+    return number
+
+
+def _scalar(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InputError(f"{name}: expected a number, got {value!r}; correct it.")
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"{name}: expected a number below 1e308, got an integer beyond; correct it.") from None
 
 
 def _extent(extent: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -421,7 +461,7 @@ def _extent(extent: Any) -> tuple[np.ndarray, np.ndarray]:
 def _walls(walls: Any) -> tuple[str, ...]:
     by_face = walls if isinstance(walls, dict) else dict.fromkeys(FACES, walls)
     named = tuple(by_face.get(face, "separating") for face in FACES)
-    if set(by_face) - set(FACES) or set(named) - set(WALLS):
+    if set(by_face) - set(FACES) or not all(isinstance(wall, str) and wall in WALLS for wall in named):
         raise InputError(f"walls: expected {list(WALLS)} for all or by face {list(FACES)}, got {walls!r}; correct it.")
     return named
 

@@ -213,8 +213,12 @@ def _g2p(p: Precision) -> wp.Kernel:
         x[t] = xp + dX
         Fp = Fp + (grid.dt * Cp) * Fp
         F[t] = Fp
-        if not (wp.determinant(Fp) > real(0.0)):
-            report(status, INVERTED, clock[STEP], i)
+        volume_ratio = wp.determinant(Fp)
+        if not (volume_ratio > real(0.0)):
+            if volume_ratio <= real(0.0):
+                report(status, INVERTED, clock[STEP], i)
+            else:
+                report(status, NOT_FINITE, clock[STEP], i)
         speed = wp.max(wp.abs(dX[0]), wp.max(wp.abs(dX[1]), wp.abs(dX[2])))
         if not (speed < grid.dx):
             if speed >= grid.dx:
