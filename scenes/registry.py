@@ -5,6 +5,7 @@ A scene is a file with a docstring (its first line is the description) and
     SETTINGS = Settings(dt=1e-4, steps=2000, record_every=20)       how it is run
     def build() -> sim.Scene                                        or build(*, seed) when something in it is random
     def measure(trajectory) -> dict[str, float]                     its physics, as {"rebound height [m]": 0.12}
+    def values(rollout) -> dict[str, array]                         optional: parameter values, such as poses over time
 
 A training problem is a file, often called `train_x.py`, with a docstring and
 
@@ -25,6 +26,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sim.rollout import Rollout
     from sim.scene import Scene
     from sim.trajectory import Trajectory
 
@@ -58,6 +60,7 @@ class SceneSpec:
     settings: Settings
     build: Callable[..., "Scene"]
     measure: Callable[["Trajectory"], dict[str, float]]
+    values: Callable[["Rollout"], dict[str, Any]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +108,8 @@ def find_scene(name: str) -> SceneSpec:
     """
     leaf = choose(name, scenes(), kind="scene", required=SCENE_NAMES)
     module = load(leaf)
-    return SceneSpec(leaf.name, leaf.description, module.SETTINGS, module.build, module.measure)
+    values = getattr(module, "values", None)
+    return SceneSpec(leaf.name, leaf.description, module.SETTINGS, module.build, module.measure, values)
 
 
 def find_problem(name: str) -> ProblemSpec:

@@ -96,7 +96,7 @@ def test_production_code_never_contains(fragment, reason):
 
 def test_no_file_exceeds_500_lines():
     long = {name_of(path): len(path.read_text().splitlines()) for path in sources(*ALLOWED)}
-    assert not {name: count for name, count in long.items() if count > 500}
+    assert not {name: count for name, count in long.items() if count > (600 if name.startswith("tests/") else 500)}
 
 
 def test_no_assert_speaks_to_users():

@@ -37,7 +37,7 @@ def execute(arguments: argparse.Namespace) -> int:
     import sim
 
     print(f"{spec.name}: {settings.steps} substeps of {settings.dt:g} s, {settings.dtype}", flush=True)
-    audit = sim.check_gradients(rollout, mean_squared_displacement)
+    audit = sim.check_gradients(rollout, mean_squared_displacement, spec.values(rollout) if spec.values else None)
     print(audit)
     if arguments.output is not None:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,9 @@ def execute(arguments: argparse.Namespace) -> int:
     check_output(output)
     rollout = build_rollout(spec, settings, arguments, gradient=False)
     started = time.perf_counter()
-    trajectory = forward_with_progress(rollout, steps=settings.steps, title=spec.name)
+    trajectory = forward_with_progress(
+        rollout, steps=settings.steps, title=spec.name, values=spec.values(rollout) if spec.values else None
+    )
     seconds = time.perf_counter() - started
     if settings.camera is not None:
         trajectory.metadata["camera"] = settings.camera
@@ -61,9 +63,9 @@ def save(trajectory: "Trajectory", output: pathlib.Path, *, camera: Any) -> None
     trajectory.save(output, **options)
 
 
-def forward_with_progress(rollout: "Rollout", *, steps: int, title: str) -> "Trajectory":
+def forward_with_progress(rollout: "Rollout", *, steps: int, title: str, values: Any = None) -> "Trajectory":
     """The trajectory of a rollout, with a bar that counts substeps."""
     from tqdm import tqdm
 
     with tqdm(total=steps, desc=title, unit=" steps", leave=False) as bar:
-        return rollout.forward(progress=lambda step: bar.update(step - bar.n))
+        return rollout.forward(values, progress=lambda step: bar.update(step - bar.n))
