@@ -1,38 +1,81 @@
-"""Every scene runs and holds one number of its physics."""
+"""Every scene runs to its end, and one number of its physics is what theory or experiment says."""
+
+import functools
 
 import numpy as np
 import pytest
 
+import sim
 from scenes.registry import find_scene, scenes
 
-EXPECTED = {
-    # Newton's second law; float32 sums over 1600 substeps
-    "jelly_drop": ("floor impulse / momentum", 0.99, 1.01),
-    # Coulomb's law in closed form; the block rocks a little while it slides
-    "slope": ("acceleration / Coulomb's", 0.95, 1.05),
-    # conserved; float32 round-off of 1500 substeps
-    "four_bodies": ("change of momentum / momentum of a body", 0.0, 1e-4),
-    # below Ritter's inviscid bound of 2; real fronts keep more than half of it
-    "dam_break": ("front speed / sqrt(g h)", 1.0, 2.0),
-    # Lube's law gives 1; measured 0.57 on cells of a fifth of the radius, see README's limits
-    "sand_column": ("run-out / Lube's law", 0.45, 1.1),
-    # 1 for ideal plates; measured 0.53: contact smeared over a cell carries the block's rim late, see README's limits
-    "plasticine_press": ("force / yield force", 0.4, 1.1),
-}
+SCENES = ("dam_break", "four_bodies", "jelly_drop", "plasticine_press", "sand_column", "slope")
 
 
-@pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_a_scene_runs_and_its_physics_holds(name):
+@functools.cache
+def trajectory_of(name: str) -> sim.Trajectory:
+    """The motion that `pliant run` computes, once for all tests of a scene."""
     spec = find_scene(name)
     model = spec.build().build(dt=spec.settings.dt, dtype=spec.settings.dtype)
     rollout = model.rollout(spec.settings.steps, record_every=spec.settings.record_every, gradient=False)
-    trajectory = rollout.forward(spec.values(rollout) if spec.values else None)
-    assert trajectory.status.ok
-    assert all(np.isfinite(array).all() for array in trajectory.arrays.values())
-    quantity, low, high = EXPECTED[name]
-    value = spec.measure(trajectory)[quantity]
-    assert low <= value <= high, f"{quantity} = {value:.4g}, expected {low} to {high}"
+    return rollout.forward(spec.values(rollout) if spec.values else None)
+
+
+def measured(name: str) -> dict[str, float]:
+    """What the scene prints."""
+    return find_scene(name).measure(trajectory_of(name))
 
 
 def test_every_scene_is_tested():
-    assert set(scenes()) == set(EXPECTED)
+    assert set(scenes()) == set(SCENES)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_scene_runs_to_its_end_with_finite_numbers(name):
+    trajectory, settings = trajectory_of(name), find_scene(name).settings
+    assert trajectory.status.ok
+    assert trajectory.duration == pytest.approx(settings.steps * settings.dt)
+    assert all(np.isfinite(array).all() for array in trajectory.arrays.values())
+    assert all(np.isfinite(value) for value in measured(name).values())
+
+
+def test_the_floor_pushes_the_jelly_with_its_change_of_momentum():
+    """Newton's second law over the run; the tolerance is float32 summed over 1,750 substeps (measured 1e-6)."""
+    assert measured("jelly_drop")["floor impulse / change of momentum"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_colliding_bodies_keep_their_momentum_and_lose_kinetic_energy():
+    """No outer force acts; the tolerance is float32 summed over 1,000 substeps (measured 7e-7)."""
+    values = measured("four_bodies")
+    assert values["change of momentum / sum of |m v|"] <= 1e-5
+    assert values["largest kinetic energy / the first"] <= 1.0 + 1e-6
+    assert values["kinetic energy left"] < 0.5
+
+
+def test_a_block_slides_where_friction_is_low_and_stays_where_it_is_high():
+    """Coulomb's law in closed form; 2 % for the block that rocks as it starts, and one cell of way for settling."""
+    values = measured("slope")
+    assert values["acceleration / Coulomb's"] == pytest.approx(1.0, abs=0.02)
+    cell_over_way = 0.02 / 0.45
+    assert values["way of the held block / of the sliding one"] <= cell_over_way
+
+
+def test_the_front_of_a_dam_break_runs_as_martin_and_moyce_measured():
+    """Their table 2 from Z = 1.89 to 4.11.
+
+    8 % because a front of particles is a matter of definition: on this grid of 15 cells a column, 98 % of the water is
+    about 5 % behind the 99.5 % that count here.
+    """
+    values = measured("dam_break")
+    assert values["front / Martin and Moyce"] == pytest.approx(1.0, abs=0.08)
+    assert values["largest deviation"] <= 0.1
+
+
+def test_a_column_of_sand_runs_out_as_far_as_in_experiments():
+    """1.2 a of Lube and others (2005); 15 % because the model's run-out changes by as much from 30 to 35 degrees."""
+    assert measured("sand_column")["run-out / law of Lube et al."] == pytest.approx(1.0, abs=0.15)
+
+
+def test_the_press_needs_a_force_between_the_bounds_of_limit_analysis():
+    """The lower bound is Y A; 5 % below it is allowed because contact reaches over a cell, a tenth of the height."""
+    values = measured("plasticine_press")
+    assert 0.95 <= values["force / (Y A)"] <= values["upper bound / (Y A)"]
