@@ -16,7 +16,7 @@ from sim.mpm.constitutive import muscle_kernels
 from sim.mpm.grid import grid_update
 from sim.mpm.state import StateArray
 from sim.mpm.transfers import transfers
-from sim.program import Program
+from sim.program import Program, barrier_kernel
 
 if TYPE_CHECKING:
     from sim.model import Model
@@ -76,6 +76,7 @@ class MPMSolver:
         """Compile or load every kernel this solver launches, two at a time."""
         groups: list[tuple] = [self._transfers, self._grid, *(body.kernels or () for body in self.binding.bodies)]
         groups += [self._kinematics] if self.model.colliders else []
+        groups += [(_tick_kernel(), *((barrier_kernel(),) if self.threads > 1 else ()))]
         groups += [muscle_kernels(self.model.precision)] if any(body.muscle for body in self.binding.bodies) else []
         kernels = [k for group in groups for k in group if k is not None and (gradient or "vjp" not in k.key)]
         modules = list({id(k.module): k.module for k in kernels}.values())
@@ -170,7 +171,6 @@ class MPMSolver:
             kernels = body.kernels
             if kernels is None:
                 body.law.record_stress(program, self, body)
-                program.phase()
             else:
                 self._each(
                     program, kernels.stress, body.start, body.end, m.particle_count,
@@ -234,7 +234,6 @@ class MPMSolver:
             kernels = body.kernels
             if kernels is None:
                 body.law.record_return_map_vjp(program, self, body)
-                program.phase()
             elif kernels.return_map is not None:
                 self._each(
                     program, kernels.return_map_vjp, body.start, body.end, m.particle_count,
@@ -295,9 +294,7 @@ class MPMSolver:
                 )  # fmt: skip
             kernels = body.kernels
             if kernels is None:
-                program.phase()
                 body.law.record_stress_vjp(program, self, body)
-                program.phase()
             else:
                 self._each(
                     program, kernels.stress_vjp, body.start, body.end, m.particle_count,
