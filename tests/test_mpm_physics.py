@@ -8,6 +8,9 @@ from sim.materials import Fluid, NeoHookean
 from sim.shapes import Box
 
 ALL = ("position", "velocity", "velocity_gradient", "deformation_gradient")
+CELL, YOUNG, DENSITY = 0.1, 1e4, 1000.0  # of a single material point [m, Pa, kg/m^3]
+OMEGA = 2.0 / CELL * np.sqrt(YOUNG / DENSITY)  # of its small vibrations: m (dx^2 / 4) dC/dt = -V E e, with nu = 0
+PERIOD = 2.0 * np.pi / OMEGA
 
 
 def floating_block(**options) -> Scene:
@@ -24,6 +27,62 @@ def test_momentum_is_conserved_to_round_off_without_walls():
     for name, value in momentum(model, trajectory).items():
         drift = np.abs(value - value[0]).max() / np.abs(value[0]).max()
         assert drift <= 1e-12, f"{name} momentum drifts by {drift:.1e}"
+
+
+def ring_one_point(dt: float, time: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """C_xx [1/s], F_xx and energy [J] at every substep of one material point that begins with C_xx = 0.1 omega."""
+    scene = Scene(gravity=(0, 0, 0), extent=((-1, -1, -1), (1, 1, 1)), cell_size=CELL, walls="open")
+    soft = NeoHookean(youngs_modulus=YOUNG, poissons_ratio=0.0)
+    shape = Box(CELL / 2, center=(0.013, 0.02, -0.03))
+    scene.add_mpm(shape, soft, density=DENSITY, spacing=CELL / 2, name="point")
+    model = scene.build(dt=dt, dtype="float64", threads=1)
+    C = np.zeros((1, 1, 3, 3))
+    C[..., 0, 0] = 0.1 * OMEGA
+    rollout = model.rollout(round(time / dt), record=ALL, record_every=1, gradient=False)
+    trajectory = rollout.forward({"point.velocity_gradient": C})
+    parts = energies(model, trajectory)
+    rate = trajectory["point.velocity_gradient"][:, 0, 0, 0, 0]
+    return rate, trajectory["point.deformation_gradient"][:, 0, 0, 0, 0], (parts["kinetic"] + parts["elastic"])[:, 0]
+
+
+def test_the_step_of_one_material_point_is_symplectic_euler_to_round_off():
+    """The transfers hold a point's own affine motion exactly, so the step is, with m the mass and V the volume,
+
+    C <- C - dt V tau(F) / (m dx^2 / 4),   F <- (1 + dt C) F
+
+    which is a kick and a drift in (log F, C), symplectic for any dt. 1e-12: 5,000 additions in float64 (measured 4e-14).
+    """
+    dt = PERIOD / 50
+    rate, stretch, _ = ring_one_point(dt, 100 * PERIOD)
+    c, f = rate[0], stretch[0]
+    for n in range(1, len(rate)):
+        c = c - dt * 4.0 / (DENSITY * CELL**2) * YOUNG / 2 * (f * f - 1.0)
+        f = (1.0 + dt * c) * f
+        assert abs(c - rate[n]) <= 1e-12 * OMEGA and abs(f - stretch[n]) <= 1e-12
+
+
+def test_the_energy_of_one_material_point_swings_with_dt_and_does_not_drift_in_a_hundred_periods():
+    """Symplectic Euler keeps an energy near H - (dt / 2) H_p H_q, so that H swings by O(dt) forever and goes nowhere.
+
+    Ratios of halving dt: 2 +- 0.1 for H, of order 1, and 4 +- 0.4 for H with its dt term, of order 2 (measured 1.94
+    and 4.1). The highest and lowest energy of the last ten periods are those of the first ten to 1 % of the swing,
+    which is how well 50 samples a period find an extremum.
+    """
+    swings, left = [], []
+    for dt in (PERIOD / 50, PERIOD / 100):
+        rate, stretch, energy = ring_one_point(dt, 100 * PERIOD)
+        tenth = len(energy) // 10
+        error = energy / energy[0] - 1.0
+        swing = np.ptp(error)
+        for extremum in (np.max, np.min):
+            assert abs(extremum(error[-tenth:]) - extremum(error[:tenth])) <= 0.01 * swing
+        force = 4.0 / (DENSITY * CELL**2) * YOUNG / 2 * (stretch**2 - 1.0)  # H_q of H / (m dx^2 / 4), with p = C
+        correction = -dt / 2 * rate * force - dt / 6 * rate**3  # the second term: log(1 + dt C) is not quite dt C
+        modified = energy / (DENSITY * (CELL / 2) ** 3 * CELL**2 / 4) + correction
+        swings.append(swing)
+        left.append(np.abs(modified / modified[0] - 1.0).max())
+    assert swings[0] / swings[1] == pytest.approx(2.0, abs=0.1)
+    assert left[0] / left[1] == pytest.approx(4.0, abs=0.4)
 
 
 def energy_after_ringing(dx: float, dt: float) -> float:
