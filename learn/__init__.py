@@ -1,6 +1,6 @@
 """Training, inference and design through a simulator. A method takes a `Problem`, never a scene."""
 
-from learn.autograd import Simulator, TorchLaw, simulate
+from learn.autograd import Simulator, simulate
 from learn.diagnose import check_gradients
 from learn.gradients import Estimate, GradientEstimator, Pathwise
 from learn.interruption import Interrupted
@@ -11,6 +11,7 @@ from learn.run import Run
 from learn.simulation import SimulationProblem
 from learn.solve import Budget, Iteration, Result, solve
 from learn.space import Space, Unknown
+from learn.torch_law import ExplicitLaw, TorchLaw
 
 __all__ = [
     "CEM",
@@ -19,6 +20,7 @@ __all__ = [
     "Budget",
     "Estimate",
     "Evaluation",
+    "ExplicitLaw",
     "GradientEstimator",
     "Interrupted",
     "Iteration",

@@ -1,4 +1,4 @@
-"""The one place where torch meets Warp: a rollout as an autograd node, policies in its loop, and laws written in torch.
+"""Where torch meets Warp: a rollout as an autograd node, and policies in its loop (laws: see `torch_law`).
 
 A node keeps what `sim.Rollout` keeps (checkpoints, never a graph of substeps), so memory is bounded by the rollout's own
 setting. With a policy there is one node a control interval; the gradient flows through observation and action.
@@ -14,6 +14,7 @@ import torch
 import warp as wp
 from torch.autograd.function import once_differentiable
 
+from learn.torch_law import TorchLaw
 from sim.errors import InputError
 from sim.mpm.state import FIELDS, State
 from sim.rollout import Rollout
@@ -127,8 +128,6 @@ class _Node(torch.autograd.Function):
         seeds = {n: _numpy(a) for n, a in zip(ctx.outputs, adjoints[:count], strict=True) if a is not None}
         final = State(*(_numpy(a) for a in adjoints[count:]))
         laws = _laws(rollout)
-        for law in laws:
-            law.clear_gradients()
         gradients = rollout.backward(seeds, record=ctx.record, final=final)
         by_input = list(gradients.state.arrays().values()) if ctx.has_state else []
         by_input += [gradients[name] for name in ctx.names]
@@ -259,98 +258,6 @@ def _controls(rollout: Rollout, action: Action, knots: dict[str, torch.Tensor]) 
         else:
             raise InputError(f"policy: expected activations and poses, got {name!r}; pass constants in `values`.")
     return controls
-
-
-class TorchLaw(torch.nn.Module):
-    """A constitutive law given by torch modules and called at every substep.
-
-    Args:
-        kirchhoff: module, deformation gradient [n, 3, 3] -> Kirchhoff stress [n, 3, 3] in Pa.
-        return_map: optional module, trial deformation gradient [n, 3, 3] -> deformation gradient [n, 3, 3].
-
-    Backward re-evaluates the module at each substep, so no graph outlives one substep. Its weights get their gradient
-    through `simulate` like any other tensor.
-    """
-
-    is_external_law = True
-
-    def __init__(self, kirchhoff: torch.nn.Module, return_map: torch.nn.Module | None = None):
-        super().__init__()
-        self.kirchhoff, self.return_map = kirchhoff, return_map
-        self.gradients: list[torch.Tensor] = []
-
-    def to_dict(self) -> dict:
-        return {"kind": "TorchLaw", "kirchhoff": type(self.kirchhoff).__name__}
-
-    def clear_gradients(self) -> None:
-        self.gradients = [torch.zeros_like(w) for w in self.parameters()]
-
-    def record_stress(self, program, solver, body) -> None:
-        """Called by the solver: write the stress of this body's particles."""
-        program.call(_SubstepLaw(self.kirchhoff, solver, body).stress)
-
-    def record_stress_vjp(self, program, solver, body) -> None:
-        program.call(_SubstepLaw(self.kirchhoff, solver, body, self).stress_vjp)
-
-    def record_return_map(self, program, solver, body) -> None:
-        if self.return_map is not None:
-            program.call(_SubstepLaw(self.return_map, solver, body).project)
-
-    def record_return_map_vjp(self, program, solver, body) -> None:
-        if self.return_map is not None:
-            program.call(_SubstepLaw(self.return_map, solver, body, self).project_vjp)
-
-
-class _SubstepLaw:
-    """The calls of one module on one body, on tensors that share the solver's memory."""
-
-    def __init__(self, module: torch.nn.Module, solver, body, owner: TorchLaw | None = None):
-        self.module, self.owner, self.dt = module, owner, solver.model.dt
-        self.count = solver.model.particle_count
-        self.range = slice(body.start, body.end)
-        self.clock = wp.to_torch(solver.work.clock)
-        states = solver.states.fields
-        self.F, self.C = wp.to_torch(states["deformation_gradient"]), wp.to_torch(states["velocity_gradient"])
-        self.tau = wp.to_torch(solver.work.tau)[self.range]
-        if owner is not None:
-            self.pulled = owner
-            self.dtau = wp.to_torch(solver.work.dtau)[self.range]
-            self.dF = wp.to_torch(solver.adjoint.fields["deformation_gradient"])[self.range]
-            weights = list(owner.parameters())
-            mine = {id(w) for w in module.parameters()}
-            self.slots = [i for i, w in enumerate(weights) if id(w) in mine and w.requires_grad]
-            self.weights = [weights[i] for i in self.slots]
-
-    def _slot(self, entry: int) -> slice:
-        first = int(self.clock[entry]) * self.count
-        return slice(first + self.range.start, first + self.range.stop)
-
-    def stress(self) -> None:
-        with torch.no_grad():
-            self.tau.copy_(self.module(self.F[self._slot(1)]))
-
-    def stress_vjp(self) -> None:
-        self.dF += self._pull_back(self.F[self._slot(1)], self.dtau)
-
-    def project(self) -> None:
-        with torch.no_grad():
-            slot = self._slot(2)
-            self.F[slot] = self.module(self.F[slot].clone())
-
-    def project_vjp(self) -> None:
-        before = self.F[self._slot(1)]
-        trial = before + self.dt * (self.C[self._slot(2)] @ before)
-        self.dF.copy_(self._pull_back(trial, self.dF.clone()))
-
-    def _pull_back(self, F: torch.Tensor, adjoint: torch.Tensor) -> torch.Tensor:
-        """Gradient of module(F) : adjoint with respect to F; those of the weights gather in the owner."""
-        with torch.enable_grad():
-            leaf = F.detach().requires_grad_()
-            made = torch.autograd.grad(self.module(leaf), [leaf, *self.weights], adjoint, allow_unused=True)
-        for slot, gradient in zip(self.slots, made[1:], strict=True):
-            if gradient is not None:
-                self.pulled.gradients[slot] += gradient
-        return made[0]
 
 
 def _laws(rollout: Rollout) -> list[TorchLaw]:

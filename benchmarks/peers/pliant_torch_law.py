@@ -5,7 +5,7 @@ import torch
 from benchmarks.peers.pliant_mpm import PliantMpm, quieten
 from benchmarks.peers.problem import GOAL, Problem
 from benchmarks.peers.serve import serve
-from learn.autograd import TorchLaw, simulate
+from learn import TorchLaw, simulate
 
 WIDTH = 64
 STRESS_SCALE = 100.0  # Pa; far below the shear modulus, so that untrained weights leave the body stable

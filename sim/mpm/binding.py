@@ -50,6 +50,7 @@ class BoundBody:
     coefficients: Any = None
     dcoefficients: Any = None
     muscle: BoundMuscle | None = None
+    external: Any = None  # what a law given from outside keeps between the stress of a substep and its adjoint
 
 
 class Binding:
@@ -109,6 +110,8 @@ class Binding:
     def clear_gradients(self) -> None:
         arrays = [self.dmass, self.dgravity, self.dposes, self.dfriction]
         for bound in self.bodies:
+            if bound.kernels is None:
+                bound.law.clear_gradients()
             arrays += [bound.dcoefficients] if bound.dcoefficients is not None else []
             if bound.muscle is not None:
                 arrays += [bound.muscle.dstrength, bound.muscle.dparticles, bound.muscle.dactivation]

@@ -127,7 +127,7 @@ class MPMSolver:
     def _build_forward(self) -> Program:
         program = Program(self.model.device, self.threads)
         self._frames(program)
-        self._scatter(program)
+        self._scatter(program, keep=False)
         self._update(program, keep=0)
         program.phase()
         m, b, w, s, _ = self._arrays()
@@ -162,15 +162,15 @@ class MPMSolver:
             arguments = [self.every, b.knots, rate, w.clock, b.poses, w.frames]
             program.launch(0, self._kinematics.frames, count, arguments)
 
-    def _scatter(self, program: Program) -> None:
-        """Stress of every body, then particles to grid."""
+    def _scatter(self, program: Program, *, keep: bool) -> None:
+        """Stress of every body, then particles to grid; `keep` tells an external law that its adjoint will follow."""
         m, b, w, s, _ = self._arrays()
         program.phase()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
-                body.law.record_stress(program, self, body)
+                body.law.record_stress(program, self, body, keep=keep)
             else:
                 self._each(
                     program, kernels.stress, body.start, body.end, m.particle_count,
@@ -218,7 +218,7 @@ class MPMSolver:
         program = Program(self.model.device, self.threads)
         self._tick(program, -1)
         self._frames(program)
-        self._scatter(program)
+        self._scatter(program, keep=True)
         self._update(program, keep=1)
         self._gather_vjp(program)
         self._update_vjp(program)
