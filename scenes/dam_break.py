@@ -4,7 +4,8 @@ For a column of width a and height 2 a they list the front Z = x / a against the
 gate delays the first of their values, so the comparison begins with Z = 1.89.
 
 Source: Martin and Moyce, An experimental study of the collapse of liquid columns on a rigid horizontal plane,
-Phil. Trans. R. Soc. A 244 (1952) 312-324, table 2 (a = 2.25 inches).
+Phil. Trans. R. Soc. A 244 (1952) 312-324, table 2 (a = 2.25 inches), as the code Ocellaris transcribes it. The paper was
+not at hand; readings of its figure 3 that come with the code PySPH agree with the table within 3 %.
 """
 
 import math
