@@ -1,0 +1,63 @@
+"""What learned laws share: features of F, a network, a tensor assembled from F and the network's output."""
+
+import abc
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from learn.pointwise import Assembly, Features
+
+Gradients = Sequence[torch.Tensor]
+
+
+class NeuralLaw(torch.nn.Module, abc.ABC):
+    """F [n, 3, 3] -> T(F, c(f(F))) [n, 3, 3] with features f, learned coefficients c and an assembled tensor T.
+
+    It is an `ExplicitLaw`: it brings its own vector-Jacobian product, so that a rollout keeps no graph. Differentiable
+    once, by autograd too. `PRIORS` names what holds for any weights.
+    """
+
+    FEATURES: ClassVar[Features]
+    ASSEMBLY: ClassVar[Assembly]
+    PRIORS: ClassVar[frozenset[str]]
+
+    @abc.abstractmethod
+    def coefficients(self, k: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """Coefficients [n, ...] of features [n, ...], and what their product needs."""
+
+    @abc.abstractmethod
+    def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
+        """Gradients of coefficients : adjoint with respect to the features and to every parameter, in their order."""
+
+    def forward(self, F: torch.Tensor) -> torch.Tensor:
+        return _Explicit.apply(self, F, *self.parameters())
+
+    def evaluate(self, F: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        """The tensor, and what `pull_back` needs."""
+        c, saved = self.coefficients(self.FEATURES.value(F))
+        return self.ASSEMBLY.value(F, c), (F, c, saved)
+
+    def pull_back(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
+        """Gradients of tensor : adjoint with respect to F and to every parameter."""
+        F, c, kept = saved
+        dF, dc = self.ASSEMBLY.pull_back(F, c, adjoint)
+        dk, weights = self.coefficients_vjp(kept, dc)
+        return dF.add_(self.FEATURES.pull_back(F, dk)), weights
+
+
+class _Explicit(torch.autograd.Function):
+    """A law whose product is its own, as an autograd node."""
+
+    @staticmethod
+    def forward(ctx, law, F, *weights):
+        value, ctx.saved = law.evaluate(F)
+        ctx.law = law
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, adjoint):
+        dF, weights = ctx.law.pull_back(ctx.saved, adjoint.contiguous())
+        return (None, dF, *weights)

@@ -1,0 +1,161 @@
+"""Features of the deformation gradient that learned laws see, and tensors they assemble, as Warp function factories.
+
+F = R U with R the rotation and U the stretch; s_i are the principal stretches, C = F^T F, J = det F.
+"""
+
+import functools
+from collections.abc import Callable
+
+import warp as wp
+
+from learn.pointwise import Assembly, Features
+from sim.linalg.eigen import symmetric_eigen
+from sim.linalg.matrix import cofactor
+from sim.linalg.polar import polar_rotation
+from sim.precision import Precision
+
+PLASTIC_SCALE = 1e-3  # of the correction of a learned return map
+
+
+@functools.cache
+def right_cauchy_green(p: Precision) -> Callable:
+    """Warp function F -> C - I, from F - I so that small strains keep their relative accuracy."""
+    real, mat33 = p.real, p.mat33
+
+    @wp.func(inline=True)
+    def strain(F: mat33) -> mat33:
+        G = F - wp.identity(n=3, dtype=real)
+        Gt = wp.transpose(G)
+        return G + Gt + Gt * G
+
+    return strain
+
+
+@functools.cache
+def stretches_strain_volume(p: Precision) -> Callable:
+    """Warp function F -> (s_i - 1 ascending, the 9 entries of C - I, J - 1): zero at rest, unchanged by rotations QF."""
+    real, mat33, vec = p.real, p.mat33, p.vector(13)
+    eigen, strain = symmetric_eigen(p), right_cauchy_green(p)
+
+    @wp.func(inline=True)
+    def stretch(x: real) -> real:
+        return x / (wp.sqrt(wp.max(real(1.0) + x, real(0.0))) + real(1.0))
+
+    @wp.func(inline=True)
+    def features(F: mat33) -> vec:
+        E = strain(F)
+        Q, x = eigen(E)
+        return vec(
+            stretch(x[0]), stretch(x[1]), stretch(x[2]),
+            E[0, 0], E[0, 1], E[0, 2], E[1, 0], E[1, 1], E[1, 2], E[2, 0], E[2, 1], E[2, 2],
+            wp.determinant(F) - real(1.0),
+        )  # fmt: skip
+
+    return features
+
+
+@functools.cache
+def stretches_strain_volume_vjp(p: Precision) -> Callable:
+    """Its vector-Jacobian product: dC = sum_i g_i / (2 s_i) n_i n_i^T + G, dF = F (dC + dC^T) + g_J cof F.
+
+    The stretches have a derivative each only where they differ; a symmetric function of them has the right one always.
+    """
+    real, mat33, vec = p.real, p.mat33, p.vector(13)
+    eigen, strain, cof = symmetric_eigen(p), right_cauchy_green(p), cofactor(p)
+
+    @wp.func
+    def vjp(F: mat33, g: vec) -> mat33:
+        Q, x = eigen(strain(F))
+        H = mat33(g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11])
+        for i in range(3):
+            n = wp.vector(Q[0, i], Q[1, i], Q[2, i])
+            s = wp.sqrt(wp.max(real(1.0) + x[i], real(1e-12)))
+            H += (real(0.5) * g[i] / s) * wp.outer(n, n)
+        return F * (H + wp.transpose(H)) + g[12] * cof(F)
+
+    return vjp
+
+
+@functools.cache
+def stretch_invariants(p: Precision) -> Callable:
+    """Warp function F -> (tr U - 3, |F| - sqrt(3), log J): a complete set of isotropic invariants, zero at rest.
+
+    All grow at most linearly with the stretches.
+    """
+    real, mat33, vec = p.real, p.mat33, p.vector(3)
+    rotation, strain = polar_rotation(p), right_cauchy_green(p)
+
+    @wp.func(inline=True)
+    def invariants(F: mat33) -> vec:
+        E = strain(F)
+        length = wp.sqrt(real(3.0) + wp.trace(E))
+        R = rotation(F)
+        excess = wp.ddot(R, F) - real(3.0)
+        return vec(excess, wp.trace(E) / (length + real(wp.static(3.0**0.5))), wp.log(wp.determinant(F)))
+
+    return invariants
+
+
+@functools.cache
+def stretch_invariants_vjp(p: Precision) -> Callable:
+    """Its vector-Jacobian product: g_1 R + g_2 F / |F| + g_3 F^-T."""
+    mat33, vec = p.mat33, p.vector(3)
+    rotation, cof = polar_rotation(p), cofactor(p)
+
+    @wp.func
+    def vjp(F: mat33, g: vec) -> mat33:
+        inverse = (g[2] / wp.determinant(F)) * cof(F)
+        return g[0] * rotation(F) + (g[1] / wp.sqrt(wp.ddot(F, F))) * F + inverse
+
+    return vjp
+
+
+@functools.cache
+def rotated_stress(p: Precision) -> Callable:
+    """Warp function (F, c[9]) -> R S F^T with S the symmetric part of c: P = R S, tau = P F^T."""
+    real, mat33, vec = p.real, p.mat33, p.vector(9)
+    rotation = polar_rotation(p)
+
+    @wp.func(inline=True)
+    def stress(F: mat33, c: vec) -> mat33:
+        M = mat33(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
+        S = real(0.5) * (M + wp.transpose(M))
+        return rotation(F) * S * wp.transpose(F)
+
+    return stress
+
+
+@functools.cache
+def rotated_correction(p: Precision) -> Callable:
+    """Warp function (F, c[9]) -> F + 1e-3 R S with S the symmetric part of c."""
+    real, mat33, vec = p.real, p.mat33, p.vector(9)
+    rotation = polar_rotation(p)
+
+    @wp.func(inline=True)
+    def corrected(F: mat33, c: vec) -> mat33:
+        M = mat33(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8])
+        return F + real(wp.static(0.5 * PLASTIC_SCALE)) * (rotation(F) * (M + wp.transpose(M)))
+
+    return corrected
+
+
+@functools.cache
+def invariant_stress(p: Precision) -> Callable:
+    """Warp function (F, c[3]) -> c_1 R F^T + c_2 F F^T / |F| + c_3 I: the stress of an energy with these derivatives."""
+    real, mat33, vec = p.real, p.mat33, p.vector(3)
+    rotation = polar_rotation(p)
+
+    @wp.func(inline=True)
+    def stress(F: mat33, c: vec) -> mat33:
+        Ft = wp.transpose(F)
+        length = wp.sqrt(wp.ddot(F, F))
+        return c[0] * (rotation(F) * Ft) + (c[1] / length) * (F * Ft) + c[2] * wp.identity(n=3, dtype=real)
+
+    return stress
+
+
+STRETCHES_STRAIN_VOLUME = Features(stretches_strain_volume, 13, stretches_strain_volume_vjp)
+STRETCH_INVARIANTS = Features(stretch_invariants, 3, stretch_invariants_vjp)
+ROTATED_STRESS = Assembly(rotated_stress, 9)
+ROTATED_CORRECTION = Assembly(rotated_correction, 9)
+INVARIANT_STRESS = Assembly(invariant_stress, 3)
