@@ -59,6 +59,9 @@ class Evaluation:
 class Problem(abc.ABC):
     """Unknowns and a loss to minimise over them.
 
+    `comparable` says whether a lower loss means better unknowns. Where every evaluation draws other data, or a
+    curriculum raises the difficulty, it does not, and the result of a training is its last unknowns, not its best.
+
     Args:
         unknowns: what may change.
         environments: simulator calls of one forward.
@@ -75,9 +78,10 @@ class Problem(abc.ABC):
         environments: int = 1,
         parallel: int = 1,
         smooth: bool = True,
+        comparable: bool = True,
         steps_per_call: int = 1,
     ):
-        self.space = Space(unknowns)
+        self.space, self.comparable = Space(unknowns), comparable
         if environments < 1 or parallel not in (1, environments):
             raise InputError(
                 f"problem: expected environments >= 1 and parallel 1 or all of them, got environments={environments}, "

@@ -145,7 +145,7 @@ def _iterate(problem: Problem, method: Method, progress: Progress) -> tuple[dict
     estimates = _answer(problem, query, method.rng)
     best = min(range(len(estimates)), key=lambda i: estimates[i].value)
     logged = method.tell(query, estimates)
-    improved = _account(progress, query, estimates, best)
+    improved = _account(progress, query, estimates, best, problem.comparable)
     record: dict[str, Any] = {
         "iteration": progress.iteration,
         "simulator_calls": progress.simulator_calls,
@@ -165,13 +165,14 @@ def _answer(problem: Problem, query: Query, rng: torch.Generator) -> list[Estima
     return [query.estimator(problem, theta, rng) for theta in query.candidates]
 
 
-def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], best: int) -> bool:
+def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], best: int, comparable: bool) -> bool:
+    """Count an iteration and keep its best candidate if it is better than all before, or if they cannot be compared."""
     progress.iteration += 1
     progress.evaluations += len(estimates)
     progress.simulator_calls += sum(e.simulator_calls for e in estimates)
     progress.failures += sum(not e.ok for e in estimates)
     progress.first_failure = progress.first_failure or next((e.failure for e in estimates if e.failure), "")
-    improved = estimates[best].value < progress.best_loss
+    improved = estimates[best].value < progress.best_loss if comparable else estimates[best].ok
     if improved:
         progress.best_loss = estimates[best].value
         progress.best_theta = query.candidates[best].detach().clone()

@@ -117,6 +117,14 @@ class Scene:
         self.bodies.append(entry)
         return entry["name"]
 
+    def with_material(self, body: str, material: Material) -> "Scene":
+        """A copy of the scene in which one body has another material; `InputError` for an unknown body."""
+        if body not in (known := [entry["name"] for entry in self.bodies]):
+            raise InputError(f"with_material: expected one of {known}, got {body!r}; correct the name.")
+        other = copy.copy(self)
+        other.bodies = [{**b, "material": material} if b["name"] == body else b for b in self.bodies]
+        return other
+
     def add_muscle(self, body: str, *, fibre, group, strength: float | np.ndarray) -> None:
         """Make a body's particles contract along fibres: Kirchhoff stress strength * activation * (F f)(F f)^T.
 

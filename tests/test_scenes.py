@@ -8,7 +8,7 @@ import pytest
 import sim
 from scenes.registry import find_scene, scenes
 
-SCENES = ("dam_break", "four_bodies", "jelly_drop", "plasticine_press", "sand_column", "slope")
+SCENES = ("dam_break", "four_bodies", "jelly_drop", "plasticine_press", "sand_column", "slope", "tumble")
 
 
 @functools.cache
@@ -79,3 +79,10 @@ def test_the_press_needs_a_force_between_the_bounds_of_limit_analysis():
     """The lower bound is Y A; 5 % below it is allowed because contact reaches over a cell, a tenth of the height."""
     values = measured("plasticine_press")
     assert 0.95 <= values["force / (Y A)"] <= values["upper bound / (Y A)"]
+
+
+def test_the_tumbling_cube_falls_freely_and_is_squeezed_when_it_lands():
+    """The mass floor of the grid takes 6e-4 of the fall; the wall squeezes the jelly by more than a tenth."""
+    values = measured("tumble")
+    assert values["fall / gravity [1]"] == pytest.approx(1.0, abs=1e-3)
+    assert values["least thickness [1]"] < 0.9

@@ -75,6 +75,7 @@ class MotionProblem(Problem):
         super().__init__(
             (*unknowns, *(Unknown(name=name, initial=w) for name, w in self._weights.items())),
             environments=rollout.batch,
+            comparable=rollout.batch == len(self.starts),
             steps_per_call=rollout.steps,
         )
 
@@ -149,3 +150,34 @@ class MotionProblem(Problem):
 
 def _is_state(name: str) -> bool:
     return name.rpartition(".")[2] in FIELDS
+
+
+class Curriculum(Problem):
+    """Problems of the same unknowns, one after the other; `enter` says which one is posed.
+
+    Errors: `InputError` when their unknowns differ.
+    """
+
+    def __init__(self, stages: Sequence[Problem]):
+        self.stages = tuple(stages)
+        names = [(stage.space.names, stage.space.dimension) for stage in self.stages]
+        if len(set(names)) != 1:
+            raise InputError(f"curriculum: expected stages of the same unknowns, got {names}; correct them.")
+        self.enter(0)
+        super().__init__(
+            self.stages[0].space.unknowns,
+            environments=self.stages[0].environments,
+            comparable=len(self.stages) == 1 and self.stages[0].comparable,
+            steps_per_call=self.stages[0].steps_per_call,
+        )
+
+    def enter(self, stage: int) -> None:
+        """Pose this stage from now on."""
+        self.stage = self.stages[stage]
+        self.environments, self.steps_per_call = self.stage.environments, self.stage.steps_per_call
+
+    def compute(self, values: Values) -> Evaluation:
+        return self.stage.compute(values)
+
+    def install(self, theta: torch.Tensor) -> Values:
+        return self.stage.install(theta)

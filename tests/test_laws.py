@@ -1,0 +1,217 @@
+"""Learned constitutive laws: what holds for any weights, their products, and learning from a motion."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from learn import Adam, Budget, ExplicitLaw, TorchLaw, simulate, solve
+from learn.identify.motion import Curriculum, MotionProblem
+from learn.models.laws import ElasticNetwork, HyperelasticNetwork, PlasticNetwork, load_law, save_law
+from scenes import tumble
+from scenes.motion_data import record_motion
+from scenes.registry import find_problem
+from sim import InputError
+
+torch.set_num_threads(1)
+LAWS = (ElasticNetwork, HyperelasticNetwork, PlasticNetwork)
+EYE = torch.eye(3, dtype=torch.float64)
+
+
+def make(cls, seed=0, **options):
+    return cls(dtype=torch.float64, generator=torch.Generator().manual_seed(seed), **options)
+
+
+def deformations(count=6, size=0.2, seed=1):
+    rng = torch.Generator().manual_seed(seed)
+    return EYE + size * torch.randn(count, 3, 3, dtype=torch.float64, generator=rng)
+
+
+def rotations(count=6, seed=2):
+    Q, _ = torch.linalg.qr(torch.randn(count, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
+    return Q * torch.linalg.det(Q)[:, None, None]
+
+
+def with_prior(prior):
+    return [cls for cls in LAWS if prior in cls.PRIORS]
+
+
+@pytest.mark.parametrize("cls", with_prior("zero at rest"))
+def test_stress_vanishes_at_rest(cls):
+    assert make(cls)(EYE[None]).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("cls", with_prior("identity at rest"))
+def test_rest_is_mapped_to_itself(cls):
+    assert (make(cls)(EYE[None]) - EYE).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("cls", with_prior("objective"))
+def test_a_rotation_of_space_rotates_the_result(cls):
+    law, F, Q = make(cls), deformations(), rotations()
+    turned = Q @ law(F) if cls is PlasticNetwork else Q @ law(F) @ Q.mT
+    assert (law(Q @ F) - turned).abs().max() <= 1e-10
+
+
+@pytest.mark.parametrize("cls", with_prior("isotropic"))
+def test_a_rotation_of_the_rest_state_changes_nothing(cls):
+    law, F, Q = make(cls), deformations(), rotations()
+    assert (law(F @ Q) - law(F)).abs().max() <= 1e-10
+
+
+@pytest.mark.parametrize("cls", with_prior("symmetric"))
+def test_stress_is_symmetric(cls):
+    tau = make(cls)(deformations())
+    assert (tau - tau.mT).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("cls", with_prior("conservative"))
+def test_stress_is_the_derivative_of_the_energy(cls):
+    """d psi(F + e A F) / de = tau : A, by central differences of step 1e-6 (error 1e-10 of order-one numbers)."""
+    law, F, A = make(cls), deformations(), torch.randn(6, 3, 3, dtype=torch.float64)
+    with torch.no_grad():
+        slope = (law.energy(F + 1e-6 * A @ F) - law.energy(F - 1e-6 * A @ F)) / 2e-6
+        assert (slope - (law(F) * A).sum((1, 2))).abs().max() <= 1e-8
+        assert law.energy(EYE[None]).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("cls", LAWS)
+def test_products_agree_with_finite_differences(cls):
+    law = make(cls)
+    assert isinstance(law, ExplicitLaw)
+    F = deformations().requires_grad_()
+    assert torch.autograd.gradcheck(lambda F, *_: law(F), (F, *law.parameters()), rtol=1e-5, atol=1e-7)
+
+
+def test_the_energy_grows_without_bound():
+    law = make(HyperelasticNetwork, gain=1.0)
+    with torch.no_grad():
+        squeezed = [float(law.energy((c * EYE)[None])) for c in (1e-1, 1e-3, 1e-5)]
+        stretched = [float(law.energy((c * EYE)[None])) for c in (1e1, 1e2, 1e3)]
+    assert squeezed[0] < squeezed[1] < squeezed[2] and stretched[0] < stretched[1] < stretched[2]
+
+
+@pytest.mark.parametrize("cls", [ElasticNetwork, PlasticNetwork])
+def test_the_papers_networks_have_its_number_of_parameters(cls):
+    assert sum(w.numel() for w in cls().parameters()) == 5504
+
+
+@pytest.mark.parametrize("cls", LAWS)
+def test_single_precision_stays_finite_far_from_rest(cls):
+    law = cls(generator=torch.Generator().manual_seed(0))
+    F = torch.stack([c * torch.eye(3) for c in (0.5, 1.0, 3.0)] + [torch.diag(torch.tensor([0.1, 1.0, 3.0]))])
+    F.requires_grad_()
+    value = law(F)
+    (gradient,) = torch.autograd.grad(value.sum(), F)
+    assert torch.isfinite(value).all() and torch.isfinite(gradient).all()
+
+
+def small_motion(law, steps=20):
+    """A rollout of the tumbling cube with this law, in double precision, and the true motion."""
+    truth = record_motion(tumble.build(), 5e-4, steps, every=1, device="cpu", dtype="float64")
+    model = tumble.build().with_material("cube", law).build(dt=5e-4, dtype="float64", threads=1)
+    return model, truth
+
+
+def test_the_gradient_of_a_rollouts_weights_agrees_with_finite_differences():
+    law = TorchLaw(make(HyperelasticNetwork, stress_scale=1e5), make(PlasticNetwork))
+    model, truth = small_motion(law)
+    rollout = model.rollout(20, record_every=20)
+    start = {name: truth[name][0, :1] for name in truth if name.startswith("cube.")}
+    start["cube.deformation_gradient"] = start["cube.deformation_gradient"] * 1.05
+
+    def loss():
+        return (
+            (simulate(rollout, start)["cube.position"][-1] - torch.from_numpy(truth["cube.position"][-1]))
+            .square()
+            .sum()
+        )
+
+    loss().backward()
+    rng = torch.Generator().manual_seed(3)
+    direction = [torch.randn(w.shape, dtype=w.dtype, generator=rng) for w in law.parameters()]
+    exact = sum(float((w.grad * d).sum()) for w, d in zip(law.parameters(), direction, strict=True))
+    values = []
+    for sign in (1.0, -1.0):
+        with torch.no_grad():
+            for w, d in zip(law.parameters(), direction, strict=True):
+                w += sign * 1e-5 * d
+            values.append(float(loss()))
+            for w, d in zip(law.parameters(), direction, strict=True):
+                w -= sign * 1e-5 * d
+    assert exact == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-6)
+
+
+def test_a_law_on_disk_is_the_same_law(tmp_path):
+    law = TorchLaw(make(HyperelasticNetwork, stress_scale=1e5), make(PlasticNetwork))
+    save_law(law, tmp_path / "law.pt", notes={"data": "none"})
+    again, F = load_law(tmp_path / "law.pt"), deformations()
+    assert torch.equal(law.kirchhoff(F), again.kirchhoff(F)) and torch.equal(law.return_map(F), again.return_map(F))
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "law.pt").read_bytes()[:100])
+    for name in ("cut.pt", "missing.pt"):
+        with pytest.raises(InputError, match=name):
+            load_law(tmp_path / name)
+
+
+def test_windows_need_the_full_state_and_name_what_is_missing():
+    law = TorchLaw(make(HyperelasticNetwork, stress_scale=1e5))
+    model, truth = small_motion(law)
+    only = {"cube.position": truth["cube.position"]}
+    rollout = model.rollout(5, record_every=1)
+    MotionProblem(rollout, only, starts=[0])
+    with pytest.raises(InputError, match=r"cube\.velocity"):
+        MotionProblem(rollout, only, starts=[0, 5])
+    with pytest.raises(InputError, match="frames"):
+        MotionProblem(rollout, truth, starts=[18])
+
+
+def test_a_law_learns_from_windows_and_a_curriculum_changes_their_length():
+    law = TorchLaw(make(HyperelasticNetwork, stress_scale=1e5))
+    model, truth = small_motion(law, steps=80)
+    problems = [
+        MotionProblem(model.rollout(w, record_every=1), truth, starts=range(40, 80 - w + 1, w)) for w in (10, 20)
+    ]
+    problem = Curriculum(problems)
+    before = float(problem.evaluate(problem.space.initial, seed=0).value)
+    result = solve(problem, Adam(learning_rate=2e-2), Budget(iterations=12), 0)
+    assert float(problem.evaluate(result.theta, seed=0).value) < before
+    problem.enter(1)
+    assert problem.stage is problems[1] and np.isfinite(problem.evaluate(result.theta, seed=0).value)
+
+
+def test_train_law_leaves_a_law_and_resumes_bit_for_bit(tmp_path):
+    problem = find_problem("law")
+    common = {"substeps": 50, "windows": (10, 25), "pictures": False, "progress": False}
+    whole = problem.train(problem.arguments(epochs=2, folder=tmp_path / "whole", **common))
+    assert load_law(whole.path("law.pt")).return_map is None
+    weights = [torch.load(whole.path("checkpoint.pt"), weights_only=True)["method"]["theta"]]
+    part = problem.arguments(epochs=2, folder=tmp_path / "part", **common)
+    _stop_after(problem, part, iterations=3)
+    again = problem.train(dataclasses.replace(part, resume=True))
+    weights.append(torch.load(again.path("checkpoint.pt"), weights_only=True)["method"]["theta"])
+    assert torch.equal(*weights)
+
+
+def _stop_after(problem, arguments, iterations):
+    """Interrupt a training after some iterations, as Ctrl-C does."""
+    import signal
+
+    from learn.interruption import Interrupted
+    from learn.run import Run
+
+    original = Run.solve
+
+    def interrupted(self, *args, callbacks=(), **options):
+        def stop(iteration):
+            if iteration.progress.iteration == iterations:
+                signal.raise_signal(signal.SIGINT)
+
+        return original(self, *args, callbacks=[*callbacks, stop], **options)
+
+    Run.solve = interrupted
+    try:
+        with pytest.raises((Interrupted, KeyboardInterrupt)):
+            problem.train(arguments)
+    finally:
+        Run.solve = original
