@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -23,15 +24,20 @@ An error is one sentence and the exit status 2; --debug shows where it came from
 def main(words: Sequence[str] | None = None) -> int:
     """Exit status of the command line `words` (default: those of the process).
 
-    0 is success, 1 a check that failed, 2 an input Pliant refuses (one sentence on stderr), 130 an interruption.
+    0 is success, 1 a check that failed, 2 an input Pliant refuses (one sentence on stderr), 130 an interruption, 141 a closed pipe.
     """
     words = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in words
     try:
-        return execute([word for word in words if word != "--debug"])
+        status = execute([word for word in words if word != "--debug"])
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("pliant: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of a pipe has gone, as `head` does; nothing is left to say to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
         from sim.errors import PliantError  # here, so that --help does not wait for the simulator to load
 

@@ -362,6 +362,8 @@ class Scene:
 def find_device(name: str) -> wp.Device:
     """The Warp device called "cpu", "cuda" or "cuda:N"; `InputError` when it is absent."""
     try:
+        if str(name).startswith("cuda") and not wp.is_cuda_available():  # asking further makes the driver print
+            raise ValueError(name)
         return wp.get_device(name)
     except (ValueError, RuntimeError, TypeError, AttributeError):
         have = [str(d) for d in wp.get_devices()]

@@ -219,3 +219,9 @@ def test_view_wants_a_best_trajectory_in_a_run_folder(capsys, tmp_path):
     status, _, err = answer(capsys, "view", tmp_path)
     assert status == 2
     assert "holds no" in err
+
+
+def test_a_closed_pipe_is_not_an_error_to_print():
+    command = f"{sys.executable} -m scenes.cli list | true"
+    done = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
