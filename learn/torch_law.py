@@ -41,6 +41,7 @@ class TorchLaw(torch.nn.Module):
         super().__init__()
         self.kirchhoff, self.return_map = kirchhoff, return_map
         self.gradients: list[torch.Tensor] = []
+        self._slots: dict[int, int] = {}
 
     def to_dict(self) -> dict:
         return {"kind": "TorchLaw", "kirchhoff": type(self.kirchhoff).__name__}
@@ -48,13 +49,13 @@ class TorchLaw(torch.nn.Module):
     def clear_gradients(self) -> None:
         """Called by the rollout before a backward."""
         self.gradients = [torch.zeros_like(w) for w in self.parameters()]
+        self._slots = {id(w): slot for slot, w in enumerate(self.parameters())}
 
     def gather(self, weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> None:
         """Add one substep's gradients of some of the weights."""
-        slots = {id(w): slot for slot, w in enumerate(self.parameters())}
         for weight, gradient in zip(weights, gradients, strict=True):
             if gradient is not None:
-                self.gradients[slots[id(weight)]] += gradient
+                self.gradients[self._slots[id(weight)]] += gradient
 
     def record_stress(self, program, solver, body, *, keep: bool) -> None:
         """Called by the solver: write the stress of this body's particles; `keep` what its adjoint needs."""

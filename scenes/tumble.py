@@ -1,8 +1,8 @@
 """A cube of jelly, plasticine, sand or water tumbles into the corner of a smooth box: the motion that laws are learned from.
 
-The set-up is that of the paper on learned constitutive laws (Ma et al., ICML 2023): side 0.5 m, 10 x 10 x 10 particles, a
-grid of 20 cells in 1 m, free-slip walls that the body can leave, gravity along -y. Until it touches a wall the body flies
-as a whole, and only gravity changes its momentum.
+The set-up is that of the paper on learned constitutive laws (Ma et al., ICML 2023), turned about x so that gravity is
+along -z: side 0.5 m, 10 x 10 x 10 particles, a grid of 20 cells in 1 m, free-slip walls that the body can leave. Until
+it touches a wall the body flies as a whole, and only gravity changes its momentum.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import sim
 from scenes.registry import Settings
 from sim import materials, shapes
 
-SETTINGS = Settings(dt=5e-4, steps=1000, record_every=20, camera=((2.6, 1.5, 2.4), (0.5, 0.45, 0.5)))
+SETTINGS = Settings(dt=5e-4, steps=1000, record_every=20, camera=((2.2, -1.4, 1.3), (0.5, 0.5, 0.4)))
 MATERIALS = {
     "jelly": materials.FixedCorotated(youngs_modulus=1e5, poissons_ratio=0.2),
     "plasticine": materials.VonMises(youngs_modulus=3e5, poissons_ratio=0.25, yield_stress=5e3),
@@ -22,7 +22,7 @@ MATERIALS = {
 }
 VARIANTS = tuple(MATERIALS)
 GRAVITY, DENSITY, SIDE, POINTS = 9.8, 1000.0, 0.5, 10
-VELOCITY, ANGULAR_VELOCITY = (1.0, -1.5, -2.0), (4.0, 4.0, 4.0)
+VELOCITY, ANGULAR_VELOCITY = (1.0, 2.0, -1.5), (4.0, -4.0, 4.0)
 FLIGHT = 0.01  # s, before the first touch
 
 
@@ -34,7 +34,7 @@ def lattice() -> np.ndarray:
 
 def box_scene() -> sim.Scene:
     """The box without a body."""
-    return sim.Scene(gravity=(0, -GRAVITY, 0), extent=((0.15,) * 3, (0.85,) * 3), cell_size=0.05, mass_floor=1e-7)
+    return sim.Scene(gravity=(0, 0, -GRAVITY), extent=((0.15,) * 3, (0.85,) * 3), cell_size=0.05, mass_floor=1e-7)
 
 
 def build(material: str = "jelly") -> sim.Scene:
@@ -46,6 +46,7 @@ def build(material: str = "jelly") -> sim.Scene:
         density=DENSITY,
         spacing=SIDE / (POINTS - 1),
         name="cube",
+        color=(0.36, 0.72, 0.53),
         velocity=VELOCITY,
         angular_velocity=ANGULAR_VELOCITY,
     )
@@ -56,7 +57,7 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     """Acceleration of the centre in free flight over that of gravity, and how thin the body gets (1: as at rest)."""
     velocity = np.asarray(trajectory["cube.velocity"], float)[:, 0].mean(axis=1)
     frame = int(np.searchsorted(trajectory.times, FLIGHT + 1e-9)) - 1
-    fall = -(velocity[frame, 1] - velocity[0, 1]) / trajectory.times[frame]
+    fall = -(velocity[frame, 2] - velocity[0, 2]) / trajectory.times[frame]
     arms = np.asarray(trajectory["cube.position"], float)[:, 0]
     arms = arms - arms.mean(axis=1, keepdims=True)
     thickness = np.sqrt(np.linalg.eigvalsh(arms.transpose(0, 2, 1) @ arms)[:, 0])

@@ -7,7 +7,7 @@ that is still wrong from being lost in chaos, and the windows of one evaluation 
 positions alone there is one window, from the start of the motion, and its length is what a curriculum raises.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ import torch
 from learn.autograd import simulate
 from learn.objectives.base import Objective
 from learn.problem import Evaluation, Problem, Values
+from learn.simulation import SimulationProblem
 from learn.space import Unknown
 from learn.torch_law import TorchLaw
 from sim.errors import InputError
@@ -24,17 +25,49 @@ from sim.trajectory import host_array
 
 
 class _Windows(torch.nn.Module):
-    """The rollout of all windows, with its laws as children so that their weights have names."""
+    """The rollout of all windows from the state they start in, with its laws as children so that their weights have names."""
 
-    def __init__(self, rollout: Rollout, laws: Iterable[TorchLaw]):
+    def __init__(self, rollout: Rollout):
         super().__init__()
-        self.rollout, self.laws = rollout, torch.nn.ModuleList(laws)
+        laws = {id(b.law): b.law for b in rollout.binding.bodies if isinstance(b.law, TorchLaw)}
+        self.rollout, self.laws = rollout, torch.nn.ModuleList(laws.values())
+        self.start: Values = {}
 
     def forward(self, values: Values) -> Mapping[str, torch.Tensor]:
-        return simulate(self.rollout, values)
+        return simulate(self.rollout, {**self.start, **values})
 
 
-class MotionProblem(Problem):
+class WindowDistance(Objective):
+    """Mean squared distance of tracked particles from the recording, for windows that begin at the frames `starts`.
+
+    A window's first frame counts for nothing: it is given. It logs `position_error`, the root mean square distance [m].
+    """
+
+    def __init__(self, recorded: Mapping[str, torch.Tensor], tracked: Mapping[str, list[int] | None], length: float):
+        self.recorded, self.tracked, self.length = recorded, tracked, length
+        self.starts = torch.zeros(1, dtype=torch.long)
+
+    def __call__(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return self._squared(trajectory) / self.length**2
+
+    def metrics(self, trajectory: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            return {"position_error": self._squared(trajectory).sqrt()}
+
+    def _squared(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Mean squared distance of each window [batch], in m^2."""
+        sums, count = [], 0
+        for body, items in self.tracked.items():
+            moved = trajectory[f"{body}.position"][1:]
+            frames = torch.arange(1, len(moved) + 1)[:, None] + self.starts
+            gap = moved - self.recorded[f"{body}.position"][frames, 0].to(moved)
+            gap = gap if items is None else gap[:, :, items]
+            sums.append(gap.square().sum(-1).mean(0).sum(-1))
+            count += gap.shape[2]
+        return torch.stack(sums).sum(0) / count
+
+
+class MotionProblem(SimulationProblem):
     """Weights of the laws of a rollout, and parameters of its model, from a recorded motion.
 
     Args:
@@ -46,7 +79,6 @@ class MotionProblem(Problem):
             environments, otherwise each evaluation draws some without replacement.
         tracked: body name -> items compared; default all items of all bodies.
         length: what counts as an error of one [m].
-        objective: instead of the mean squared distance, for a single window from frame 0 (a point cloud, for example).
         unknowns: model parameters to find beside the weights.
 
     Errors: `InputError` for a recording that lacks a field or frames, or when nothing is unknown.
@@ -60,49 +92,23 @@ class MotionProblem(Problem):
         starts: Sequence[int] = (0,),
         tracked: Mapping[str, Sequence[int]] | None = None,
         length: float = 1.0,
-        objective: Objective | None = None,
         unknowns: Sequence[Unknown] = (),
     ) -> None:
-        self.rollout, self.starts, self.length, self.objective = rollout, tuple(starts), length, objective
-        laws = {id(b.law): b.law for b in rollout.binding.bodies if isinstance(b.law, TorchLaw)}
-        self._windows = _Windows(rollout, laws.values())
-        self._weights = {name: w for name, w in self._windows.named_parameters() if w.requires_grad}
-        self._given = tuple(u.name for u in unknowns)
+        self.rollout, self.starts = rollout, tuple(starts)
         self._recorded = {n: torch.from_numpy(host_array(a).copy()) for n, a in recording.items() if _is_state(n)}
         bodies = [b.name for b in rollout.model.bodies]
-        self.tracked = dict.fromkeys(bodies, None) if tracked is None else {n: list(i) for n, i in tracked.items()}
-        self._check(bodies)
-        super().__init__(
-            (*unknowns, *(Unknown(name=name, initial=w) for name, w in self._weights.items())),
-            environments=rollout.batch,
-            comparable=rollout.batch == len(self.starts),
-            steps_per_call=rollout.steps,
-        )
+        chosen = dict.fromkeys(bodies, None) if tracked is None else {n: list(i) for n, i in tracked.items()}
+        self._check(bodies, sorted(set(chosen) - set(bodies)))
+        self._windows = _Windows(rollout)
+        self._distance = WindowDistance(self._recorded, chosen, length)
+        super().__init__(self._windows, self._distance, unknowns=unknowns)
+        self.comparable = rollout.batch == len(self.starts)
 
     def compute(self, values: Values) -> Evaluation:
-        self._copy(values)
-        weights = {name: values[name] for name in self._weights}
         starts = self._draw()
-        given = {**self._start_state(starts), **{name: values[name] for name in self._given}}
-        trajectory = torch.func.functional_call(self._windows, weights, (given,))
-        if self.objective is not None:
-            return Evaluation(
-                loss=self.objective(trajectory),
-                metrics=self.objective.metrics(trajectory),
-                residuals=self.objective.residuals(trajectory),
-            )
-        squared = self._squared_distance(trajectory, starts)
-        return Evaluation(loss=squared / self.length**2, metrics={"position_error": squared.detach().sqrt()})
-
-    def install(self, theta: torch.Tensor) -> Values:
-        values = self.space.values(theta)
-        self._copy(values)
-        return values
-
-    def _copy(self, values: Values) -> None:
-        with torch.no_grad():
-            for name, weight in self._weights.items():
-                weight.copy_(values[name])
+        self._windows.start = {name: array[starts, 0] for name, array in self._recorded.items()}
+        self._distance.starts = starts
+        return super().compute(values)
 
     def _draw(self) -> torch.Tensor:
         """First frames of the windows of one evaluation, [batch]."""
@@ -111,25 +117,7 @@ class MotionProblem(Problem):
             return starts
         return starts[torch.randperm(len(starts))[: self.rollout.batch]]
 
-    def _start_state(self, starts: torch.Tensor) -> Values:
-        """Recorded state [batch, item, ...] of every body at the windows' first frames, by parameter name."""
-        return {name: array[starts, 0] for name, array in self._recorded.items()}
-
-    def _squared_distance(self, trajectory: Mapping[str, torch.Tensor], starts: torch.Tensor) -> torch.Tensor:
-        """Mean squared distance of the tracked particles of each window, [batch]; its first frame counts for nothing."""
-        sums, count = torch.zeros(len(starts)), 0
-        for body, items in self.tracked.items():
-            moved = trajectory[f"{body}.position"][1:]
-            frames = torch.arange(1, len(moved) + 1)[:, None] + starts
-            target = self._recorded[f"{body}.position"][frames, 0]
-            gap = moved - target.to(moved)
-            gap = gap if items is None else gap[:, :, items]
-            sums = sums + gap.square().sum(-1).mean(0).sum(-1)
-            count += gap.shape[2]
-        return sums / count
-
-    def _check(self, bodies: list[str]) -> None:
-        unknown = sorted(set(self.tracked) - set(bodies))
+    def _check(self, bodies: list[str], unknown: list[str]) -> None:
         if unknown:
             raise InputError(f"tracked: expected bodies among {bodies}, got {unknown}; correct the names.")
         if not self.starts or len(self.starts) < self.rollout.batch:
@@ -141,7 +129,7 @@ class MotionProblem(Problem):
         frames = max(self.starts) + len(self.rollout.frame_steps)
         for name in (f"{body}.{field}" for body in bodies for field in needed):
             got = len(self._recorded[name]) if name in self._recorded else 0
-            if got < frames and not (self.objective is not None and got):
+            if got < frames:
                 raise InputError(
                     f"recording: expected {frames} frames of {name}, got {got}; record it with "
                     f"record={FIELDS}, or use one window from frame 0."

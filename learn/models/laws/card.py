@@ -35,6 +35,7 @@ def save_law(law: TorchLaw, path: str | os.PathLike, *, notes: Mapping[str, Any]
     saved = {
         "version": VERSION,
         "networks": {n: None if m is None else type(m).__name__ for n, m in parts.items()},
+        "options": {n: m.options() for n, m in parts.items() if isinstance(m, NeuralLaw)},
         "priors": {n: sorted(m.PRIORS) for n, m in parts.items() if isinstance(m, NeuralLaw)},
         "dtype": str(next(law.parameters()).dtype).removeprefix("torch."),
         "notes": dict(notes or {}),
@@ -52,7 +53,7 @@ def load_law(path: str | os.PathLike) -> TorchLaw:
     """
     card = read_card(path)
     try:
-        networks = {n: None if c is None else CLASSES[c]() for n, c in card["networks"].items()}
+        networks = {n: None if c is None else CLASSES[c](**card["options"][n]) for n, c in card["networks"].items()}
         kirchhoff = networks["kirchhoff"]
         if kirchhoff is None:
             raise KeyError("kirchhoff")
@@ -69,7 +70,7 @@ def read_card(path: str | os.PathLike) -> dict[str, Any]:
         raise InputError(f"{path}: expected a law saved by Pliant, found no file; check the path.")
     try:
         card = torch.load(io.BytesIO(Path(path).read_bytes()), weights_only=True)
-        missing = {"networks", "dtype", "weights"} - set(card)
+        missing = {"networks", "options", "dtype", "weights"} - set(card)
     except Exception as error:  # torch.load raises a dozen kinds for a damaged file
         raise InputError(f"{path}: damaged or no law ({type(error).__name__}); save it anew.") from None
     if missing:

@@ -46,6 +46,9 @@ class HyperelasticNetwork(NeuralLaw):
         self.register_buffer("stress_scale", torch.tensor(stress_scale, dtype=dtype))
         self.register_buffer("rest", torch.tensor(REST, dtype=dtype))
 
+    def options(self) -> dict[str, Any]:
+        return {"hidden": len(self.network.last)}
+
     def energy(self, F: torch.Tensor) -> torch.Tensor:
         """psi [n] in J/m^3 of rest volume."""
         k = self.FEATURES.value(F)

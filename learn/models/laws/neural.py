@@ -31,6 +31,10 @@ class NeuralLaw(torch.nn.Module, abc.ABC):
     def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
         """Gradients of coefficients : adjoint with respect to the features and to every parameter, in their order."""
 
+    def options(self) -> dict[str, Any]:
+        """The constructor arguments that shape the weights, for a law on disk."""
+        return {}
+
     def forward(self, F: torch.Tensor) -> torch.Tensor:
         return _Explicit.apply(self, F, *self.parameters())
 

@@ -33,7 +33,10 @@ def right_cauchy_green(p: Precision) -> Callable:
 
 @functools.cache
 def stretches_strain_volume(p: Precision) -> Callable:
-    """Warp function F -> (s_i - 1 ascending, the 9 entries of C - I, J - 1): zero at rest, unchanged by rotations QF."""
+    """Warp function F -> (s_i - 1 ascending, the 9 entries of C - I, J - 1): zero at rest, unchanged by rotations QF.
+
+    The squared stretches 1 + x are below zero by rounding only; an F that is singular ends the rollout with a Status.
+    """
     real, mat33, vec = p.real, p.mat33, p.vector(13)
     eigen, strain = symmetric_eigen(p), right_cauchy_green(p)
 
