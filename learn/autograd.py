@@ -52,7 +52,12 @@ Policy = Callable[[Observation], Action]
 
 
 def simulate(
-    rollout: Rollout, values: Values | None = None, *, policy: Policy | None = None, truncate_every: int | None = None
+    rollout: Rollout,
+    values: Values | None = None,
+    *,
+    policy: Policy | None = None,
+    truncate_every: int | None = None,
+    first_step: int = 0,
 ) -> Trajectory:
     """The trajectory for parameter values given as tensors; its arrays are tensors [frame, batch, item, ...] with gradients.
 
@@ -64,6 +69,8 @@ def simulate(
             reach at its end.
         truncate_every: control steps after which the gradient through the state is cut (truncated backpropagation
             through time). It biases the gradient on purpose, where a chaotic horizon makes the exact one useless.
+        first_step: substep at which the run begins, where it continues an earlier one from initial values taken there;
+            the times of the frames and of the observations count from it.
 
     Errors: `InputError` for names and shapes, `SimulationError` when the run fails, and in backward when the gradient is
         not finite. A second derivative is refused by torch with a sentence.
@@ -71,9 +78,9 @@ def simulate(
     given = {name: _tensor(value, rollout) for name, value in (values or {}).items()}
     rollout.model.check_names(given)
     if policy is None:
-        arrays, _, trajectory = _run(rollout, given, None, 0)
+        arrays, _, trajectory = _run(rollout, given, None, first_step)
         return Trajectory(times=trajectory.times, arrays=arrays, metadata=trajectory.metadata, status=trajectory.status)
-    return _closed_loop(rollout, given, policy, truncate_every)
+    return _closed_loop(rollout, given, policy, truncate_every, first_step)
 
 
 class Simulator(torch.nn.Module):
@@ -93,8 +100,10 @@ class Simulator(torch.nn.Module):
         super().__init__()
         self.rollout, self.policy, self.smooth, self.truncate_every = rollout, policy, smooth, truncate_every
 
-    def forward(self, values: Values | None = None) -> Trajectory:
-        return simulate(self.rollout, values, policy=self.policy, truncate_every=self.truncate_every)
+    def forward(self, values: Values | None = None, first_step: int = 0) -> Trajectory:
+        return simulate(
+            self.rollout, values, policy=self.policy, truncate_every=self.truncate_every, first_step=first_step
+        )
 
     @property
     def simulator_calls(self) -> int:
@@ -151,7 +160,7 @@ def _run(rollout: Rollout, given: Values, state: tuple | None, first_step: int) 
 
 
 def _closed_loop(
-    rollout: Rollout, given: dict[str, torch.Tensor], policy: Policy, truncate_every: int | None
+    rollout: Rollout, given: dict[str, torch.Tensor], policy: Policy, truncate_every: int | None, first_step: int
 ) -> Trajectory:
     """One node a control interval, the policy between them."""
     every, record_every = rollout.control_every, rollout.record_every
@@ -169,24 +178,26 @@ def _closed_loop(
     for step in range(0, rollout.steps, every):
         if truncate_every and step and step // every % truncate_every == 0:
             state = tuple(field.detach() for field in state)
-        action = policy(Observation(rollout, state, step))
+        action = policy(Observation(rollout, state, first_step + step))
         controls = _controls(rollout, action, knots)
         try:
-            arrays, state, plain = _run(piece, {**constant, **controls}, state, step)
+            arrays, state, plain = _run(piece, {**constant, **controls}, state, first_step + step)
         except SimulationError as error:
-            raise SimulationError(_shifted(error, step)) from None
+            raise SimulationError(_shifted(error, first_step + step)) from None
         last = [plain]
         parts.append(arrays if not parts else {n: a[1:] for n, a in arrays.items()})
-    return _joined(rollout, parts, last[0])
+    return _joined(rollout, parts, last[0], first_step)
 
 
-def _joined(rollout: Rollout, parts: list[dict[str, torch.Tensor]], last: Trajectory) -> Trajectory:
+def _joined(
+    rollout: Rollout, parts: list[dict[str, torch.Tensor]], last: Trajectory, first_step: int
+) -> Trajectory:
     """The whole trajectory, thinned to the rollout's own frames."""
     piece = _piece(rollout)
     steps = [0] + [s + f for s in range(0, rollout.steps, piece.steps) for f in piece.frame_steps[1:]]
     keep = [index for index, step in enumerate(steps) if step in set(rollout.frame_steps)]
     arrays = {name: torch.cat([part[name] for part in parts])[keep] for name in parts[0]}
-    times = np.asarray(steps)[keep] * rollout.model.dt
+    times = (first_step + np.asarray(steps)[keep]) * rollout.model.dt
     metadata = {**last.metadata, "steps": rollout.steps}
     return Trajectory(times=times, arrays=arrays, metadata=metadata, status=last.status)
 

@@ -128,6 +128,13 @@ class Problem(abc.ABC):
         """Physical values of coordinates; a problem with a module also leaves them there, as the result."""
         return self.space.values(theta)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What one evaluation leaves for the next; most problems leave nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most problems have nothing to load
+        """Continue from what `state_dict` gave."""
+
     def _evaluate_group(self, group: torch.Tensor, seed: int | None) -> list[Evaluation]:
         """One forward for up to `parallel` candidates; the last fills what is missing, the first carries the cost."""
         count = len(group)

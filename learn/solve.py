@@ -75,7 +75,11 @@ class Iteration:
 
     def snapshot(self) -> dict[str, Any]:
         """What `solve(snapshot=...)` continues from, bit for bit."""
-        return {"method": self.method.state_dict(), "progress": self.progress.state_dict()}
+        return {
+            "method": self.method.state_dict(),
+            "progress": self.progress.state_dict(),
+            "problem": self.problem.state_dict(),
+        }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,6 +130,7 @@ def solve(
     progress, history = Progress(), []
     if snapshot is not None:
         method.load_state_dict(snapshot["method"])
+        problem.load_state_dict(snapshot["problem"])
         progress, history = Progress(**snapshot["progress"]), list(snapshot.get("history", []))
     _check_affordable(problem, method, budget, progress)
     callbacks, before, started = tuple(callbacks), progress.seconds, time.perf_counter()
