@@ -96,7 +96,7 @@ class MotionProblem(SimulationProblem):
     ) -> None:
         self.rollout, self.starts = rollout, tuple(starts)
         self._recorded = {n: torch.from_numpy(host_array(a).copy()) for n, a in recording.items() if _is_state(n)}
-        bodies = [b.name for b in rollout.model.bodies]
+        bodies = [b.model.name for b in rollout.binding.bodies]
         chosen = dict.fromkeys(bodies, None) if tracked is None else {n: list(i) for n, i in tracked.items()}
         self._check(bodies, sorted(set(chosen) - set(bodies)))
         self._windows = _Windows(rollout)

@@ -17,12 +17,19 @@ from sim.mpm.grid import grid_update
 from sim.mpm.state import StateArray
 from sim.mpm.transfers import transfers
 from sim.program import Program, barrier_kernel
+from sim.status import Code, Status
 
 if TYPE_CHECKING:
     from sim.model import Model
 
 
 COMPILERS = 2  # kernels compiled at a time
+_REMEDY = {
+    Code.LEFT_GRID: "left the grid; enlarge `extent` or lower `dt`",
+    Code.CFL: "moved more than a cell in one substep; lower `dt` or the speeds",
+    Code.NOT_FINITE: "has a velocity or deformation that is not finite; lower `dt`, or check the values given",
+    Code.INVERTED: "was inverted; lower `dt`, or stiffen the material",
+}
 
 
 @functools.cache
@@ -82,6 +89,18 @@ class MPMSolver:
         modules = list({id(k.module): k.module for k in kernels}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=COMPILERS)
 
+    def make_states(self, slots: int) -> StateArray:
+        return StateArray(self.model.particle_count, slots, self.model.precision, self.model.device)
+
+    def begin(self, first_step: int) -> None:
+        """Nothing has failed yet; no force depends on the time at which a run starts."""
+        self.work.status.zero_()
+
+    def reset(self) -> None:
+        """Clear the grid."""
+        for array in vars(self.work).values():
+            array.zero_()
+
     def set_clock(self, step: int, slot: int) -> None:
         """The next substep forward is `step`, from `slot` to `slot + 1`."""
         self.work.clock.assign(np.array([step, slot, slot + 1], dtype=np.int32))
@@ -93,6 +112,16 @@ class MPMSolver:
     def retreat(self, substeps: int) -> None:
         """Carry the adjoint state back over substeps; the clock stands at the state it belongs to."""
         self._backward.run(substeps)
+
+    def status(self) -> Status:
+        """The first thing that went wrong, with the particle and the remedy."""
+        code, step, particle = self.failure()
+        if code == 0:
+            return Status()
+        body, environment, item = self.model.item_of(particle)
+        where = f" of environment {environment}" if self.model.batch > 1 else ""
+        sentence = f"particle {item} of '{body}'{where} {_REMEDY[Code(code)]} (at substep {step})."
+        return Status(Code(code), step, particle, body, sentence)
 
     def failure(self) -> tuple[int, int, int]:
         """(code, substep, particle) of the first thing that went wrong, code 0 when nothing did."""
@@ -304,7 +333,7 @@ class MPMSolver:
                     ],
                 )  # fmt: skip
 
-    def collect_activation(self) -> None:
+    def collect_controls(self) -> None:
         """Add what the particles gathered over a control interval to the adjoint of its activation."""
         for body in self.binding.bodies:
             if body.muscle is not None:
