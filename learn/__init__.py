@@ -2,7 +2,7 @@
 
 from learn.autograd import Simulator, simulate
 from learn.diagnose import check_gradients
-from learn.gradients import Estimate, GradientEstimator, Pathwise
+from learn.gradients import Estimate, FiniteDifference, GradientEstimator, Pathwise
 from learn.interruption import Interrupted
 from learn.method import Method, Query
 from learn.optimize import CEM, Adam, AugmentedRandomSearch, RandomSearch
@@ -21,6 +21,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "ExplicitLaw",
+    "FiniteDifference",
     "GradientEstimator",
     "Interrupted",
     "Iteration",

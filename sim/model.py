@@ -142,6 +142,13 @@ class Model(BaseModel):
     def make_frames(self, rollout: "Rollout") -> ParticleFrames:
         return ParticleFrames(rollout)
 
+    def derivatives(
+        self, binding: Any, start: Any, directions: Mapping[str, Any], **options: Any
+    ) -> dict[str, np.ndarray]:
+        from sim.mpm.tangent.solver import derivatives  # its kernels are compiled only where they are used
+
+        return derivatives(binding, start, directions, **options)
+
     def item_of(self, particle: int) -> tuple[str, int, int]:
         """(body, environment, item) of a particle counted over the whole model."""
         for body in self.bodies:

@@ -217,6 +217,31 @@ class Rollout:
         self._unfinished = False
         return gradients
 
+    def tangent(self, directions: Mapping[str, Any], *, record: Record | None = None) -> dict[str, np.ndarray]:
+        """Derivatives of the recorded arrays along directions of the parameters: name -> [direction, frame, batch, ...].
+
+        Forward mode, J d, where `backward` is J^T w: for the Jacobian with respect to a few parameters. One direction counts
+        as `batch` simulator calls.
+
+        Args:
+            directions: parameter name -> [direction, *shape of the value as it was given]; others do not change.
+            record: of the run at which the derivative is taken; default: the last.
+
+        Errors: `InputError` for names, shapes, and laws given as torch modules; `SimulationError` where a derivative is
+            not finite, naming the array.
+        """
+        record = record or self._last
+        if record is None:
+            raise InputError("tangent: expected a forward run, got none; call rollout.forward() first.")
+        if not record.status.ok:
+            raise SimulationError(record.status)
+        self.binding.set(record.values)
+        start = record.checkpoints.read(0)
+        options = {"frame_steps": self.frame_steps, "every": self.control_every, "record": self.record}
+        made = self.model.derivatives(self.binding, start, directions, **options)
+        self.simulator_calls += self.batch * len(next(iter(made.values())))
+        return made
+
     def _check_frames(self) -> None:
         """Raise `InputError` when the recorded frames would not fit the device."""
         scalars = sum(math.prod(self.model.frame_shapes[name]) for name in self.record)

@@ -157,6 +157,12 @@ class BaseModel(abc.ABC):
     def make_frames(self, rollout: "Rollout") -> "FrameBuffers":
         """The buffers of what a rollout records."""
 
+    def derivatives(
+        self, binding: Any, start: Any, directions: Mapping[str, Any], **options: Any
+    ) -> dict[str, np.ndarray]:
+        """What `Rollout.tangent` returns, of a run from the state `start` with the values bound; not every family has it."""
+        raise InputError("tangent: this solver has no forward mode; use backward, or finite differences.")
+
     @property
     def state_bytes(self) -> int:
         """Memory of one state."""

@@ -35,8 +35,8 @@ class Estimate:
 
     @staticmethod
     def of(evaluation: Evaluation) -> "Estimate":
-        """What a forward alone tells."""
-        residuals = None if evaluation.residuals is None else evaluation.residuals.detach().flatten()
+        """What a forward alone tells; over several environments the residuals are scaled so that their loss is the mean."""
+        residuals = None if evaluation.residuals is None else flat_residuals(evaluation.residuals.detach())
         return Estimate(
             value=evaluation.value,
             residuals=residuals,
@@ -48,6 +48,11 @@ class Estimate:
     @property
     def ok(self) -> bool:
         return not self.failure and math.isfinite(self.value)
+
+
+def flat_residuals(residuals: torch.Tensor) -> torch.Tensor:
+    """Residuals [m] or [environments, m] as one vector, half the square of which is the mean loss."""
+    return residuals if residuals.ndim == 1 else residuals.flatten() / math.sqrt(len(residuals))
 
 
 class GradientEstimator(abc.ABC):

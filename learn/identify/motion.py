@@ -7,6 +7,7 @@ that is still wrong from being lost in chaos, and the windows of one evaluation 
 positions alone there is one window, from the start of the motion, and its length is what a curriculum raises.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,17 +55,27 @@ class WindowDistance(Objective):
         with torch.no_grad():
             return {"position_error": self._squared(trajectory).sqrt()}
 
+    def residuals(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """sqrt(2 / (frames particles)) (x - x*) / length, [batch, m]."""
+        gaps = torch.cat(self._gaps(trajectory), dim=2)
+        weight = math.sqrt(2.0 / (gaps.shape[0] * gaps.shape[2])) / self.length
+        return weight * gaps.transpose(0, 1).flatten(1)
+
     def _squared(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Mean squared distance of each window [batch], in m^2."""
-        sums, count = [], 0
+        gaps = self._gaps(trajectory)
+        sums = [gap.square().sum(-1).mean(0).sum(-1) for gap in gaps]
+        return torch.stack(sums).sum(0) / sum(gap.shape[2] for gap in gaps)
+
+    def _gaps(self, trajectory: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Differences [frame, batch, tracked item, 3] of every body's positions from the recorded ones, in m."""
+        found = []
         for body, items in self.tracked.items():
             moved = trajectory[f"{body}.position"][1:]
             frames = torch.arange(1, len(moved) + 1)[:, None] + self.starts
             gap = moved - self.recorded[f"{body}.position"][frames, 0].to(moved)
-            gap = gap if items is None else gap[:, :, items]
-            sums.append(gap.square().sum(-1).mean(0).sum(-1))
-            count += gap.shape[2]
-        return torch.stack(sums).sum(0) / count
+            found.append(gap if items is None else gap[:, :, items])
+        return found
 
 
 class MotionProblem(SimulationProblem):

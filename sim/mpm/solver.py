@@ -158,13 +158,22 @@ class MPMSolver:
         self._frames(program)
         self._scatter(program, keep=False)
         self._update(program, keep=0)
-        program.phase()
+        self._gather(program)
+        self._return_maps(program)
+        self._tick(program, 1)
+        return program
+
+    def _gather(self, program: Program) -> None:
         m, b, w, s, _ = self._arrays()
+        program.phase()
         state = [s["position"], s["velocity"], s["velocity_gradient"], s["deformation_gradient"]]
         self._each(
             program, self._transfers.g2p, 0, m.particle_count, m.particle_count,
             lambda first, t: [m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, self._status(t)],
         )  # fmt: skip
+
+    def _return_maps(self, program: Program) -> None:
+        m, _, w, s, _ = self._arrays()
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
@@ -176,8 +185,6 @@ class MPMSolver:
                         first, body.start, m.particle_count, w.clock, body.coefficients, s["deformation_gradient"],
                     ],
                 )  # fmt: skip
-        self._tick(program, 1)
-        return program
 
     def _status(self, thread: int) -> wp.array:
         return self.work.status[4 * thread : 4 * thread + 4]
