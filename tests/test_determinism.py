@@ -41,7 +41,7 @@ def test_a_scene_that_was_saved_and_loaded_gives_the_same_bits(tmp_path):
 
 
 def test_fibres_of_any_direction_come_back_to_the_bit():
-    """A unit vector divided by its rounded length is another one, for about one direction in four."""
+    """A unit vector divided by its rounded length is another one, for a third of all directions."""
     scene = busy_scene()
     scene.add_muscle("soft", fibre=lambda x: x - 2.0, group=0, strength=1e3)
     assert Scene.from_dict(scene.to_dict()).to_dict() == scene.to_dict()
