@@ -107,7 +107,7 @@ class Rollout:
         self.model, self.gradient = model, gradient
         self.steps = _count("steps", steps, LAST_STEP)
         self.record_every = _count("record_every", max(1, steps // 100) if record_every is None else record_every)
-        self.control_every = _count("control_every", steps if control_every is None else control_every)
+        self.control_every = _count("control_every", steps if control_every is None else control_every, LAST_STEP)
         self.record = _fields(model.default_record if record == "auto" else record, tuple(model.frame_shapes))
         self.intervals = -(-self.steps // self.control_every)
         self._check_frames()

@@ -279,6 +279,7 @@ def test_a_grid_too_large_is_refused_before_it_is_allocated(extent):
         ({"steps": 2**31 - 2, "record_every": 1}, "record_every"),
         ({"record_every": 0}, "record_every"),
         ({"control_every": 0}, "control_every"),
+        ({"control_every": 2**32}, "from 1 to 2.14748e+09"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
         ({"checkpoint_every": "often"}, "checkpoint_every: expected 'auto'"),
         ({"steps": 2**31 - 2, "checkpoint_every": 2**31 - 2}, "use 'auto'"),
