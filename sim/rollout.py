@@ -92,6 +92,7 @@ class Rollout:
 
     Args:
         record_every: substeps between recorded frames (default: about 100 frames).
+        record_at: the substeps to record instead, beside the first and the last.
         record: which fields of the particles to record.
         control_every: substeps between control values (activation, pose knots); default: one interval.
         checkpoint_every: "auto", or substeps between kept states.
@@ -105,6 +106,7 @@ class Rollout:
         steps: int,
         *,
         record_every: int | None = None,
+        record_at: Sequence[int] | None = None,
         record: tuple[str, ...] = ("position", "velocity"),
         control_every: int | None = None,
         checkpoint_every: int | str = "auto",
@@ -113,12 +115,13 @@ class Rollout:
     ):
         self.model, self.gradient = model, gradient
         self.steps = _count("steps", steps, LAST_STEP)
-        self.record_every = _count("record_every", max(1, steps // 100) if record_every is None else record_every)
+        wanted = _frames(self.steps, record_every, record_at)
         self.control_every = _count("control_every", steps if control_every is None else control_every)
         self.record = _fields(record)
         self.intervals = -(-self.steps // self.control_every)
-        self._check_frames()
-        self.frame_steps = sorted({*range(0, self.steps + 1, self.record_every), self.steps})
+        self._check_frames(len(wanted) + 1)
+        self.frame_steps = sorted({*wanted, self.steps})
+        self.record_every = math.gcd(*self.frame_steps) if record_every is None else int(record_every)
         self.segment = self._choose(checkpoint_every, memory)
         self.binding = Binding(model, self.intervals)
         self.solver = MPMSolver(
@@ -223,10 +226,9 @@ class Rollout:
         self._unfinished = False
         return gradients
 
-    def _check_frames(self) -> None:
+    def _check_frames(self, frames: int) -> None:
         """Raise `InputError` when the recorded frames would not fit the device."""
         scalars = sum(math.prod(SHAPES[name]) for name in self.record)
-        frames = self.steps // self.record_every + 1
         needed = frames * self.model.particle_count * scalars * np.dtype(self.model.precision.numpy).itemsize
         if max(needed, 8 * frames) > device_memory(self.model.device):
             raise InputError(
@@ -376,6 +378,15 @@ def _fields(record: Sequence[str]) -> tuple[str, ...]:
     if isinstance(record, str) or not isinstance(record, Sequence) or not set(record) <= set(RECORDABLE):
         raise InputError(f"record: expected a tuple of names in {list(RECORDABLE)}, got {record!r}; correct the names.")
     return tuple(record)
+
+
+def _frames(steps: int, every: int | None, at: Sequence[int] | None) -> Sequence[int]:
+    """The substeps to record; the last need not be among them."""
+    if at is None:
+        return range(0, steps + 1, _count("record_every", max(1, steps // 100) if every is None else every))
+    if every is not None:
+        raise InputError(f"record_at: expected it without record_every, got {at} and {every}; give one of them.")
+    return [0, *(_count("record_at", step, steps) for step in at if step != 0)]
 
 
 def _count(name: str, value: Any, upper: float = math.inf) -> int:
