@@ -85,6 +85,7 @@ class Rollout:
 
     Args:
         record_every: substeps between recorded frames (default: about 100 frames).
+        record_at: the substeps to record instead, beside the first and the last.
         record: which fields to record; "auto": what the model has as its default.
         control_every: substeps between control values (activation, pose knots); default: one interval.
         checkpoint_every: "auto", or substeps between kept states.
@@ -98,6 +99,7 @@ class Rollout:
         steps: int,
         *,
         record_every: int | None = None,
+        record_at: Sequence[int] | None = None,
         record: tuple[str, ...] | str = "auto",
         control_every: int | None = None,
         checkpoint_every: int | str = "auto",
@@ -106,12 +108,13 @@ class Rollout:
     ):
         self.model, self.gradient = model, gradient
         self.steps = _count("steps", steps, LAST_STEP)
-        self.record_every = _count("record_every", max(1, steps // 100) if record_every is None else record_every)
+        wanted = _frames(self.steps, record_every, record_at)
         self.control_every = _count("control_every", steps if control_every is None else control_every, LAST_STEP)
         self.record = _fields(model.default_record if record == "auto" else record, tuple(model.frame_shapes))
         self.intervals = -(-self.steps // self.control_every)
-        self._check_frames()
-        self.frame_steps = sorted({*range(0, self.steps + 1, self.record_every), self.steps})
+        self._check_frames(len(wanted) + 1)
+        self.frame_steps = sorted({*wanted, self.steps})
+        self.record_every = math.gcd(*self.frame_steps) if record_every is None else int(record_every)
         self.segment = self._choose(checkpoint_every, memory)
         self.binding = model.make_binding(self.intervals)
         self.solver = model.make_solver(
@@ -242,10 +245,9 @@ class Rollout:
         self.simulator_calls += self.batch * len(next(iter(made.values())))
         return made
 
-    def _check_frames(self) -> None:
+    def _check_frames(self, frames: int) -> None:
         """Raise `InputError` when the recorded frames would not fit the device."""
         scalars = sum(math.prod(self.model.frame_shapes[name]) for name in self.record)
-        frames = self.steps // self.record_every + 1
         needed = frames * scalars * np.dtype(self.model.precision.numpy).itemsize
         if max(needed, 8 * frames) > device_memory(self.model.device):
             raise InputError(
@@ -386,6 +388,15 @@ def _fields(record: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(record, str) or not isinstance(record, Sequence) or not set(record) <= set(known):
         raise InputError(f"record: expected a tuple of names in {list(known)}, got {record!r}; correct the names.")
     return tuple(record)
+
+
+def _frames(steps: int, every: int | None, at: Sequence[int] | None) -> Sequence[int]:
+    """The substeps to record; the last need not be among them."""
+    if at is None:
+        return range(0, steps + 1, _count("record_every", max(1, steps // 100) if every is None else every))
+    if every is not None:
+        raise InputError(f"record_at: expected it without record_every, got {at} and {every}; give one of them.")
+    return [0, *(_count("record_at", step, steps) for step in at if step != 0)]
 
 
 def _count(name: str, value: Any, upper: float = math.inf) -> int:
