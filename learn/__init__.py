@@ -1,8 +1,8 @@
 """Training, inference and design through a simulator. A method takes a `Problem`, never a scene."""
 
-from learn.autograd import Simulator, simulate
+from learn.autograd import Simulator, linearise, simulate
 from learn.diagnose import check_gradients
-from learn.gradients import Estimate, FiniteDifference, GradientEstimator, Pathwise
+from learn.gradients import Estimate, FiniteDifference, ForwardMode, GradientEstimator, Pathwise
 from learn.interruption import Interrupted
 from learn.method import Method, Query
 from learn.optimize import CEM, Adam, AugmentedRandomSearch, RandomSearch
@@ -22,6 +22,7 @@ __all__ = [
     "Evaluation",
     "ExplicitLaw",
     "FiniteDifference",
+    "ForwardMode",
     "GradientEstimator",
     "Interrupted",
     "Iteration",
@@ -38,6 +39,7 @@ __all__ = [
     "TorchLaw",
     "Unknown",
     "check_gradients",
+    "linearise",
     "simulate",
     "solve",
 ]
