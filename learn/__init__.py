@@ -5,7 +5,7 @@ from learn.diagnose import check_gradients
 from learn.gradients import Estimate, FiniteDifference, ForwardMode, GradientEstimator, Pathwise
 from learn.interruption import Interrupted
 from learn.method import Method, Query
-from learn.optimize import CEM, Adam, AugmentedRandomSearch, RandomSearch
+from learn.optimize import CEM, Adam, AugmentedRandomSearch, LevenbergMarquardt, RandomSearch
 from learn.problem import Evaluation, Problem
 from learn.run import Run
 from learn.simulation import SimulationProblem
@@ -26,6 +26,7 @@ __all__ = [
     "GradientEstimator",
     "Interrupted",
     "Iteration",
+    "LevenbergMarquardt",
     "Method",
     "Pathwise",
     "Problem",
