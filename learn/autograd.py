@@ -75,6 +75,24 @@ def simulate(
     return _closed_loop(rollout, given, policy, truncate_every, first_step)
 
 
+def linearise(rollout: Rollout, values: Values, directions: Values) -> tuple[Trajectory, dict[str, torch.Tensor]]:
+    """The trajectory for parameter values, and its derivatives along directions: name -> [direction, frame, batch, ...].
+
+    Args:
+        values: as in `simulate`.
+        directions: parameter name -> [direction, *shape of its value]; others do not change.
+
+    Errors: `InputError` for names, shapes and laws given as torch modules, `SimulationError` when the run fails or a
+        derivative is not finite.
+    """
+    given = {name: _numpy(_tensor(value, rollout)) for name, value in values.items()}
+    plain, device = rollout.forward(given), _torch_device(rollout)
+    moved = rollout.tangent({name: _numpy(_tensor(direction, rollout)) for name, direction in directions.items()})
+    arrays = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in plain.items()}
+    tangents = {name: torch.from_numpy(array).to(device) for name, array in moved.items()}
+    return Trajectory(times=plain.times, arrays=arrays, metadata=plain.metadata, status=plain.status), tangents
+
+
 class Simulator(torch.nn.Module):
     """A rollout as a module that counts its simulator calls.
 
@@ -96,6 +114,12 @@ class Simulator(torch.nn.Module):
         return simulate(
             self.rollout, values, policy=self.policy, truncate_every=self.truncate_every, first_step=first_step
         )
+
+    def linearise(self, values: Values, directions: Values) -> tuple[Trajectory, dict[str, torch.Tensor]]:
+        """The trajectory and its derivatives along directions of the values; see `learn.autograd.linearise`."""
+        if self.policy is not None:
+            raise InputError("linearise: expected a simulator without a policy, got one; use its gradient (Pathwise).")
+        return linearise(self.rollout, values, directions)
 
     @property
     def simulator_calls(self) -> int:

@@ -36,7 +36,8 @@ class Estimate:
     @staticmethod
     def of(evaluation: Evaluation) -> "Estimate":
         """What a forward alone tells; over several environments the residuals are scaled so that their loss is the mean."""
-        residuals = None if evaluation.residuals is None else flat_residuals(evaluation.residuals.detach())
+        given = evaluation.residuals
+        residuals = None if given is None else given.detach().flatten() * mean_weight(given)
         return Estimate(
             value=evaluation.value,
             residuals=residuals,
@@ -50,9 +51,9 @@ class Estimate:
         return not self.failure and math.isfinite(self.value)
 
 
-def flat_residuals(residuals: torch.Tensor) -> torch.Tensor:
-    """Residuals [m] or [environments, m] as one vector, half the square of which is the mean loss."""
-    return residuals if residuals.ndim == 1 else residuals.flatten() / math.sqrt(len(residuals))
+def mean_weight(residuals: torch.Tensor) -> float:
+    """What residuals [m] or [environments, m] are scaled by, so that half their square is the mean loss."""
+    return 1.0 if residuals.ndim == 1 else 1.0 / math.sqrt(len(residuals))
 
 
 class GradientEstimator(abc.ABC):

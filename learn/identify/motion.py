@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from learn.autograd import simulate
+from learn.autograd import linearise, simulate
 from learn.objectives.base import Objective
 from learn.problem import Evaluation, Problem, Values
 from learn.simulation import SimulationProblem
@@ -22,7 +22,7 @@ from learn.torch_law import TorchLaw
 from sim.errors import InputError
 from sim.mpm.state import FIELDS
 from sim.rollout import Rollout
-from sim.trajectory import host_array
+from sim.trajectory import Trajectory, host_array
 
 
 class _Windows(torch.nn.Module):
@@ -36,6 +36,9 @@ class _Windows(torch.nn.Module):
 
     def forward(self, values: Values) -> Mapping[str, torch.Tensor]:
         return simulate(self.rollout, {**self.start, **values})
+
+    def linearise(self, values: Values, directions: Values) -> tuple[Trajectory, dict[str, torch.Tensor]]:
+        return linearise(self.rollout, {**self.start, **values}, directions)
 
 
 class WindowDistance(Objective):
@@ -116,10 +119,18 @@ class MotionProblem(SimulationProblem):
         self.comparable = rollout.batch == len(self.starts)
 
     def compute(self, values: Values) -> Evaluation:
+        self._begin()
+        return super().compute(values)
+
+    def differentiate(self, theta: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        self._begin()
+        return super().differentiate(theta)
+
+    def _begin(self) -> None:
+        """Set the windows of one evaluation."""
         starts = self._draw()
         self._windows.start = {name: array[starts, 0] for name, array in self._recorded.items()}
         self._distance.starts = starts
-        return super().compute(values)
 
     def _draw(self) -> torch.Tensor:
         """First frames of the windows of one evaluation, [batch]."""
