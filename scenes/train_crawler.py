@@ -5,8 +5,10 @@ column is a muscle group whose fibres stand upright at rest, so that the halves 
 second; it sees a clock, the groups' places in the body, and the body's velocity, and sets the activations in [-1, 1].
 
 The gradient through the state is cut every 0.8 s, because contact makes the motion chaotic over longer horizons, and after
-each such window Adam makes a step: an episode simulated forward and backward is eight steps of the optimiser. The
-baselines see whole episodes, and as many of them as Adam simulates, a backward counting like a forward.
+each such window Adam makes a step: an episode simulated forward and backward is eight steps of the optimiser. What a
+window does to the next ones its gradient cannot see, so it also pays for a body that tips over or leaves its course. The
+baselines are given the distance alone, of whole episodes, and as many of them as Adam simulates, a backward counting
+like a forward.
 """
 
 import dataclasses
@@ -23,7 +25,7 @@ from learn.arguments import option
 from learn.autograd import Observation, Simulator
 from learn.control import WindowedProblem
 from learn.models import Controller, MLPPolicy
-from learn.objectives import DistanceTravelled
+from learn.objectives import DistanceTravelled, KeepOrientation
 from learn.objectives.base import centers
 from learn.run import Run
 from learn.simulation import SimulationProblem
@@ -36,6 +38,7 @@ COLUMNS, SIDES = 4, 2  # muscle groups along and across the body
 MUSCLE_HEIGHT = 0.55  # share of the body's height, from below, that is muscle
 CLOCK = (0.7, 1.1, 1.9, 3.1, 5.3)  # Hz, without a common period: nothing tells the network which one is useful
 DT, CONTROL_EVERY, WINDOW = 1e-3, 40, 20  # substep [s], substeps a control step, control steps a gradient window
+UPRIGHT = 0.5  # metres of way that one unit of turning costs in a window
 CELL = 0.05  # of the grid [m], for a body of 0.4 m
 
 
@@ -187,7 +190,8 @@ def train(arguments: Arguments) -> Run:
     if arguments.method == "adam":
         calls = 2 * windows * ((arguments.episodes - 1) // 2)  # of a window; the last episode shows what was learned
         window = make_simulator(model, controller, 1, record=FIELDS)
-        problem = WindowedProblem(window, objective, windows=windows, totals=("distance",))
+        upright = KeepOrientation("crawler.position", model.bodies[0].parameters[0].value[0])
+        problem = WindowedProblem(window, objective + UPRIGHT * upright, windows=windows, totals=("distance",))
     result = run.solve(problem, make_method(arguments, calls // 2), Budget(simulator_calls=calls), arguments.seed)
     leave_trajectory(run, episode, arguments, result)
     return run

@@ -16,13 +16,16 @@ from learn.simulation import SimulationProblem
 from sim.errors import InputError
 from sim.mpm.state import FIELDS
 
+LOSS = "loss"
+
 
 class WindowedProblem(SimulationProblem):
     """Minimise an objective of every window of an episode; each evaluation is the next window, from where the last ended.
 
     The windows of an episode follow one another, after the last the episode starts anew. The state between them carries
-    no gradient. Losses of different windows do not compare, so the result of a training is its last unknowns. A
-    window that fails starts the episode anew. A simulator call is a window.
+    no gradient. The loss is summed over the last `windows` windows, one of each place in the episode, so that losses
+    compare; those before the newest are constants, taken with the unknowns of their time (where there are none yet, the
+    mean stands in). A window that fails starts the episode anew. A simulator call is a window.
 
     Args:
         simulator: of one window; its rollout must record every field (`record=sim.FIELDS`).
@@ -41,7 +44,7 @@ class WindowedProblem(SimulationProblem):
                 f"windows: expected a rollout that records {list(FIELDS)} and at least one window, got {got}; correct it."
             )
         super().__init__(simulator, objective)
-        self.comparable, self.windows, self.totals = False, windows, tuple(totals)
+        self.windows, self.totals = windows, tuple(totals)
         self.rollout = simulator.rollout
         self._recent: list[dict[str, float]] = []
         self._window = 0
@@ -57,8 +60,12 @@ class WindowedProblem(SimulationProblem):
         if window + 1 < self.windows:
             self._window = window + 1
             self._state = {n: trajectory[n][-1].detach().clone() for n in trajectory if n.rpartition(".")[2] in FIELDS}
-        metrics = {n: torch.as_tensor(m).detach() for n, m in self.objective.metrics(trajectory).items()}
-        return Evaluation(loss=self.objective(trajectory), metrics={**metrics, **self._sums(metrics)})
+        loss, metrics = self.objective(trajectory), self.objective.metrics(trajectory)
+        numbers = {LOSS: loss, **{name: metrics[name] for name in self.totals}}
+        before = self._recent[-self.windows + 1 :] if self.windows > 1 else []
+        self._recent = [*before, {n: float(x.detach().mean()) for n, x in numbers.items()}]
+        earlier = self._total(LOSS) - self._recent[-1][LOSS]
+        return Evaluation(loss=loss + earlier, metrics={**metrics, **{n: self._total(n) for n in self.totals}})
 
     def state_dict(self) -> dict[str, Any]:
         return {"window": self._window, "state": dict(self._state), "recent": [dict(r) for r in self._recent]}
@@ -67,7 +74,6 @@ class WindowedProblem(SimulationProblem):
         self._window, self._state = state["window"], dict(state["state"])
         self._recent = [dict(r) for r in state["recent"]]
 
-    def _sums(self, metrics: Mapping[str, torch.Tensor]) -> dict[str, float]:
-        """The chosen metrics, summed over the last episode's worth of windows."""
-        self._recent = [*self._recent, {n: float(metrics[n].mean()) for n in self.totals}][-self.windows :]
-        return {name: sum(record[name] for record in self._recent) for name in self.totals}
+    def _total(self, name: str) -> float:
+        """The sum over an episode's worth of windows; as many times the mean while there are fewer."""
+        return self.windows / len(self._recent) * sum(record[name] for record in self._recent)
