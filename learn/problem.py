@@ -60,8 +60,9 @@ class Evaluation:
 class Problem(abc.ABC):
     """Unknowns and a loss to minimise over them.
 
-    `comparable` says whether a lower loss means better unknowns. Where every evaluation draws other data, or a
-    curriculum raises the difficulty, it does not, and the result of a training is its last unknowns, not its best.
+    `comparable` says whether a lower loss means better unknowns. Where every evaluation draws other data it does not,
+    and the result of a training is its last unknowns, not its best. Losses of different `stage` are never compared: a
+    curriculum that raises the difficulty counts it up.
 
     Args:
         unknowns: what may change.
@@ -90,6 +91,7 @@ class Problem(abc.ABC):
             )
         self.environments, self.parallel = environments, parallel
         self.smooth, self.steps_per_call = smooth, steps_per_call
+        self.stage = 0
 
     @abc.abstractmethod
     def compute(self, values: Values) -> Any:

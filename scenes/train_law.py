@@ -94,7 +94,7 @@ def make_problem(arguments: Arguments, motion: Motion, law: TorchLaw) -> Curricu
         )
         rollout = model.rollout(window, record_every=motion.every, record=("position",))
         posed.append(_stage(arguments, motion, rollout, [s // motion.every for s in starts]))
-    return Curriculum(posed)
+    return Curriculum(posed, iterations_of(arguments))
 
 
 def _stage(arguments: Arguments, motion: Motion, rollout: sim.Rollout, starts: list[int]) -> MotionProblem:
@@ -118,22 +118,10 @@ def train(arguments: Arguments) -> Run:
     motion = load_motion(arguments.data, arguments.body, longest, arguments.device, arguments.dtype)
     motion = motion.noisy(arguments.noise, arguments.seed)
     law = make_law(arguments)
-    problem, counts = make_problem(arguments, motion, law), iterations_of(arguments)
-    ends = np.cumsum(counts)
-
-    def enter(iteration: int) -> None:
-        problem.enter(min(int(np.searchsorted(ends, iteration, side="right")), len(counts) - 1))
-
-    enter(run.load()["progress"]["iteration"] if arguments.resume else 0)
-    rate, total = arguments.learning_rate, int(ends[-1])
+    problem, total = make_problem(arguments, motion, law), sum(iterations_of(arguments))
+    rate = arguments.learning_rate
     method = Adam(learning_rate=rate, decay_iterations=total, final_learning_rate=rate / 50, clip_norm=None)
-    result = run.solve(
-        problem,
-        method,
-        Budget(iterations=total),
-        arguments.seed,
-        callbacks=[lambda iteration: enter(iteration.progress.iteration)],
-    )
+    result = run.solve(problem, method, Budget(iterations=total), arguments.seed, callbacks=[problem.advance])
     leave(run, arguments, motion, law, result)
     return run
 

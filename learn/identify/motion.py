@@ -17,6 +17,7 @@ from learn.autograd import linearise, simulate
 from learn.objectives.base import Objective
 from learn.problem import Evaluation, Problem, Values
 from learn.simulation import SimulationProblem
+from learn.solve import Iteration
 from learn.space import Unknown
 from learn.torch_law import TorchLaw
 from sim.errors import InputError
@@ -163,31 +164,64 @@ def _is_state(name: str) -> bool:
 
 
 class Curriculum(Problem):
-    """Problems of the same unknowns, one after the other; `enter` says which one is posed.
+    """Problems of the same unknowns, one after the other: its `advance` is a callback of `solve`.
 
-    Errors: `InputError` when their unknowns differ.
+    Args:
+        stages: the problems.
+        iterations: of a method on each of them. A stage that a method is done with earlier leaves what it saved to the
+            next, at equal cost in substeps.
+
+    Errors: `InputError` when their unknowns differ, or a stage lacks its number.
     """
 
-    def __init__(self, stages: Sequence[Problem]):
+    def __init__(self, stages: Sequence[Problem], iterations: Sequence[int] | None = None):
         self.stages = tuple(stages)
         names = [(stage.space.names, stage.space.dimension) for stage in self.stages]
         if len(set(names)) != 1:
             raise InputError(f"curriculum: expected stages of the same unknowns, got {names}; correct them.")
+        self.iterations = [1] * len(self.stages) if iterations is None else [int(count) for count in iterations]
+        if len(self.iterations) != len(self.stages) or min(self.iterations) < 1:
+            raise InputError(
+                f"curriculum: expected {len(names)} positive iterations, got {self.iterations}; correct them."
+            )
+        super().__init__(self.stages[0].space.unknowns)
+        self.began = 0
         self.enter(0)
-        super().__init__(
-            self.stages[0].space.unknowns,
-            environments=self.stages[0].environments,
-            comparable=len(self.stages) == 1 and self.stages[0].comparable,
-            steps_per_call=self.stages[0].steps_per_call,
-        )
 
     def enter(self, stage: int) -> None:
         """Pose this stage from now on."""
-        self.stage = self.stages[stage]
-        self.environments, self.steps_per_call = self.stage.environments, self.stage.steps_per_call
+        self.stage, self.posed = stage, self.stages[stage]
+        self.environments, self.steps_per_call = self.posed.environments, self.posed.steps_per_call
+        self.comparable, self.smooth = self.posed.comparable, self.posed.smooth
+
+    def advance(self, iteration: Iteration) -> None:
+        """Pose the next stage when this one has had its iterations or the method is done with it; after the last, stop."""
+        done = iteration.progress.iteration
+        left = self.iterations[self.stage] - (done - self.began)
+        if left > 0 and not iteration.method.finished:
+            return
+        if self.stage == len(self.stages) - 1:
+            iteration.method.finished = iteration.method.finished or "the last stage has had its iterations"
+            return
+        saved = left * self._cost()
+        self.enter(self.stage + 1)
+        self.began = done
+        self.iterations[self.stage] += max(0, saved) // self._cost()
+        iteration.method.restart()
 
     def compute(self, values: Values) -> Evaluation:
-        return self.stage.compute(values)
+        return self.posed.compute(values)
 
     def install(self, theta: torch.Tensor) -> Values:
-        return self.stage.install(theta)
+        return self.posed.install(theta)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"stage": self.stage, "began": self.began, "iterations": list(self.iterations)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.enter(state["stage"])
+        self.began, self.iterations = state["began"], list(state["iterations"])
+
+    def _cost(self) -> int:
+        """Substeps of one forward."""
+        return self.environments * self.steps_per_call
