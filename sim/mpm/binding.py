@@ -50,7 +50,7 @@ class BoundBody:
     coefficients: Any = None
     dcoefficients: Any = None
     muscle: BoundMuscle | None = None
-    external: Any = None  # what a law given from outside keeps between the stress of a substep and its adjoint
+    external: Any = None  # a law given from outside, bound to this body by the solver
 
 
 class Binding:
@@ -110,8 +110,8 @@ class Binding:
     def clear_gradients(self) -> None:
         arrays = [self.dmass, self.dgravity, self.dposes, self.dfriction]
         for bound in self.bodies:
-            if bound.kernels is None:
-                bound.law.clear_gradients()
+            if bound.external is not None:
+                bound.external.clear_gradients()
             arrays += [bound.dcoefficients] if bound.dcoefficients is not None else []
             if bound.muscle is not None:
                 arrays += [bound.muscle.dstrength, bound.muscle.dparticles, bound.muscle.dactivation]
@@ -123,6 +123,8 @@ class Binding:
         full: dict[str, np.ndarray] = {}
         for bound in self.bodies:
             self._body_gradients(bound, adjoint, full)
+            if bound.external is not None:
+                bound.external.collect_gradients()
         full["gravity"] = self._gravity_gradient()
         self._collider_gradients(full)
         parameters = self.model.parameters()

@@ -70,12 +70,16 @@ class MPMSolver:
 
     def __init__(self, model: "Model", binding: Binding, *, slots: int, every: int, gradient: bool):
         self.model, self.binding, self.every, self.threads = model, binding, every, model.threads
+        self.gradient = gradient
         p = model.precision
         self.states = StateArray(model.particle_count, slots, p, model.device)
         self.adjoint = StateArray(model.particle_count if gradient else 0, 1, p, model.device)
         self.work = Workspace(model, gradient)
         self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
         self._compile(gradient)
+        self._external = [body for body in binding.bodies if body.kernels is None]
+        for body in self._external:
+            body.external = body.law.bind(self, body)
         self._forward = self._build_forward()
         self._backward = self._build_backward() if gradient else self._forward
 
@@ -102,8 +106,10 @@ class MPMSolver:
             array.zero_()
 
     def set_clock(self, step: int, slot: int) -> None:
-        """The next substep forward is `step`, from `slot` to `slot + 1`."""
+        """Begin a run: the next substep forward is `step`, from `slot` to `slot + 1`."""
         self.work.clock.assign(np.array([step, slot, slot + 1], dtype=np.int32))
+        for body in self._external:
+            body.external.load()
 
     def advance(self, substeps: int) -> None:
         """Run substeps forward from where the clock stands."""
@@ -138,7 +144,7 @@ class MPMSolver:
         span = 1 if self.model.device.is_cuda else self.model.grid_spec.counts[2]
         return self.model.node_count // span, span
 
-    def _halves(self, start: int, end: int, total: int) -> list[tuple[int, int]]:
+    def shares(self, start: int, end: int, total: int) -> list[tuple[int, int]]:
         """(first, count) of the part of [start, end) in each thread's share of [0, total)."""
         cuts = [total * t // self.threads for t in range(self.threads + 1)]
         parts = [(max(start, a), min(end, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
@@ -146,7 +152,7 @@ class MPMSolver:
 
     def _each(self, program: Program, kernel: wp.Kernel, start: int, end: int, total: int, arguments) -> None:
         """Launch a kernel over [start, end) on every thread; `arguments(first, thread)` gives its inputs."""
-        for thread, (first, count) in enumerate(self._halves(start, end, total)):
+        for thread, (first, count) in enumerate(self.shares(start, end, total)):
             program.launch(thread, kernel, count, arguments(first, thread))
 
     def _tick(self, program: Program, delta: int) -> None:
@@ -177,7 +183,8 @@ class MPMSolver:
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
-                body.law.record_return_map(program, self, body)
+                if body.external.return_map is not None:
+                    body.external.return_map.record_return_map(program)
             elif kernels.return_map is not None:
                 self._each(
                     program, kernels.return_map, body.start, body.end, m.particle_count,
@@ -206,7 +213,7 @@ class MPMSolver:
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
-                body.law.record_stress(program, self, body, keep=keep)
+                body.external.stress.record_stress(program, keep=keep)
             else:
                 self._each(
                     program, kernels.stress, body.start, body.end, m.particle_count,
@@ -269,7 +276,8 @@ class MPMSolver:
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
-                body.law.record_return_map_vjp(program, self, body)
+                if body.external.return_map is not None:
+                    body.external.return_map.record_return_map_vjp(program)
             elif kernels.return_map is not None:
                 self._each(
                     program, kernels.return_map_vjp, body.start, body.end, m.particle_count,
@@ -330,7 +338,7 @@ class MPMSolver:
                 )  # fmt: skip
             kernels = body.kernels
             if kernels is None:
-                body.law.record_stress_vjp(program, self, body)
+                body.external.stress.record_stress_vjp(program)
             else:
                 self._each(
                     program, kernels.stress_vjp, body.start, body.end, m.particle_count,
