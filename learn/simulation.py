@@ -61,10 +61,11 @@ class SimulationProblem(Problem):
         given = {name: values[name] for name in self._given}
         trajectory = torch.func.functional_call(self.simulator, weights, (given,))
         policy = getattr(self.simulator, "policy", None)
+        judged = self.objective.judge(trajectory)
         return Evaluation(
-            loss=self.objective(trajectory),
-            metrics=self.objective.metrics(trajectory),
-            residuals=self.objective.residuals(trajectory),
+            loss=judged.loss,
+            metrics=judged.metrics,
+            residuals=judged.residuals,
             log_probability=getattr(policy, "log_probability", None),
         )
 

@@ -21,13 +21,14 @@ LARGEST, SMALLEST = 2.0, 0.15  # of the body's size: what a recording of it, or 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Recording:
-    """Points [item, 3] at times; point i of one frame need not be point i of the next, nor their number the same.
+    """Points [item, 3] of a body at times; their number may change from frame to frame, and so may their order.
 
     Args:
         times: of the frames [s], increasing; counted from the first frame, whatever it is called in the source.
         points: for every frame its points [item, 3] in m; an array [frame, item, 3] or a list of clouds.
         velocity: of the points of the first frame [item, 3] in m/s, where it is known.
         deformation_gradient: of the points of the first frame [item, 3, 3], where it is known.
+        correspondence: whether point i of every frame is the same point of the body; `positions` asks for it.
         scale: metres in the source's unit of length, by which its numbers were multiplied.
         source: where it is from, for messages.
 
@@ -38,6 +39,7 @@ class Recording:
     points: Sequence[np.ndarray]
     velocity: np.ndarray | None = None
     deformation_gradient: np.ndarray | None = None
+    correspondence: bool = True
     scale: float = 1.0
     source: str = "recording"
 
@@ -112,7 +114,9 @@ class Recording:
 
     @property
     def positions(self) -> np.ndarray:
-        """[frame, item, 3], for points that keep their row; `InputError` when their number changes."""
+        """[frame, item, 3], for points that keep their row; `InputError` when they do not, or their number changes."""
+        if not self.correspondence:
+            raise InputError(f"{self.source}: expected points that keep their row, got clouds; compare clouds.")
         counts = self.counts
         changed = next((frame for frame, count in enumerate(counts) if count != counts[0]), None)
         if changed is not None:
@@ -135,7 +139,14 @@ class Recording:
             )
         return dataclasses.replace(self, times=self.times[:count], points=self.points[:count])
 
-    def items(self, chosen: Sequence[int]) -> "Recording":
+    def thinned(self, interval: float) -> "Recording":
+        """The first frame in every interval [s] since the start; of a recording shorter than one, the first and the last."""
+        slots = np.floor(self.times / interval + 1e-6)
+        kept = np.flatnonzero(np.diff(slots, prepend=-1.0) > 0.0)
+        kept = kept if len(kept) > 1 else np.array([0, self.frame_count - 1])
+        return dataclasses.replace(self, times=self.times[kept], points=[self.points[frame] for frame in kept.tolist()])
+
+    def items(self, chosen: Sequence[int] | np.ndarray) -> "Recording":
         """Some of the points, by row; `InputError` when the points have no correspondence."""
         index, part = np.asarray(chosen), lambda array: None if array is None else array[np.asarray(chosen)]
         return dataclasses.replace(

@@ -45,6 +45,17 @@ def read(path: str | os.PathLike, *, interval: float | None, body: str | None) -
     raise InputError(f"recording: expected a file ending in {known}, got {path}; convert it.")
 
 
+def is_trajectory(path: Path) -> bool:
+    """Whether a file or folder is a trajectory that Pliant saved."""
+    if path.suffix.lower() == ".traj":
+        return True
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return HEADER in archive.files
+    except Exception:  # damaged archives and files of another kind raise a dozen kinds
+        return False
+
+
 def _npz(path: Path, interval: float | None, body: str | None) -> Recording:
     try:
         with np.load(path, allow_pickle=False) as archive:

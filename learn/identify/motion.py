@@ -26,8 +26,8 @@ from sim.rollout import Rollout
 from sim.trajectory import Trajectory, host_array
 
 
-class _Windows(torch.nn.Module):
-    """The rollout of all windows from the state they start in, with its laws as children so that their weights have names."""
+class StartedRollout(torch.nn.Module):
+    """A rollout from the values in `start`, with its laws as children so that their weights have names."""
 
     def __init__(self, rollout: Rollout):
         super().__init__()
@@ -114,7 +114,7 @@ class MotionProblem(SimulationProblem):
         bodies = [b.model.name for b in rollout.binding.bodies]
         chosen = dict.fromkeys(bodies, None) if tracked is None else {n: list(i) for n, i in tracked.items()}
         self._check(bodies, sorted(set(chosen) - set(bodies)))
-        self._windows = _Windows(rollout)
+        self._windows = StartedRollout(rollout)
         self._distance = WindowDistance(self._recorded, chosen, length)
         super().__init__(self._windows, self._distance, unknowns=unknowns)
         self.comparable = rollout.batch == len(self.starts)

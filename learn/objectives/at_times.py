@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from learn.objectives.base import Objective, Trajectory
+from learn.objectives.base import Judgement, Objective, Trajectory
 from sim.errors import InputError
 
 SNAP = 1e-6  # of a substep: closer times are the same time, written with other digits
@@ -38,6 +38,9 @@ class AtTimes(Objective):
 
     def metrics(self, trajectory: Trajectory) -> dict[str, torch.Tensor]:
         return self.objective.metrics(self._seen(trajectory))
+
+    def judge(self, trajectory: Trajectory) -> Judgement:
+        return self.objective.judge(self._seen(trajectory))
 
     def _seen(self, trajectory: Any) -> Trajectory:
         """The arrays of the trajectory at the times."""

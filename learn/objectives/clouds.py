@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from learn.objectives.base import Objective, Trajectory, recorded
+from learn.objectives.base import SquaredObjective, Trajectory, recorded
 from sim.errors import InputError
 from sim.trajectory import host_array
 
 
-class CloudObjective(Objective):
+class CloudObjective(SquaredObjective):
     """The mean over frames of a squared distance between a body's positions and a cloud without correspondence.
 
     Args:
@@ -43,12 +43,8 @@ class CloudObjective(Objective):
         weight = (2.0 / len(self.clouds)) ** 0.5 / self.length
         return torch.cat([weight * self._differences(frame, x) for frame, x in enumerate(positions)], dim=1)
 
-    def __call__(self, trajectory: Trajectory) -> torch.Tensor:
-        return self.residuals(trajectory).square().sum(1) / 2
-
-    def metrics(self, trajectory: Trajectory) -> dict[str, torch.Tensor]:
-        with torch.no_grad():
-            return {"cloud_distance": self.length * self(trajectory).sqrt()}
+    def measures(self, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"cloud_distance": self.length * loss.sqrt()}
 
     def _differences(self, frame: int, x: torch.Tensor) -> torch.Tensor:
         """[batch, m] whose squares sum to the squared distance of x [batch, item, 3] from the cloud of a frame [m]."""

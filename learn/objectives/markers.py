@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from scipy.spatial import KDTree
 
-from learn.objectives.base import Objective, Trajectory, like, recorded
+from learn.objectives.base import SquaredObjective, Trajectory, like, recorded
 from sim.errors import InputError
 from sim.trajectory import host_array
 
@@ -16,7 +16,7 @@ REACH = 1.5  # particle distances a marker may lie off the nearest particle
 RESOLUTION = 1e-6  # of a particle distance: closer markers sit on their particle
 
 
-class MarkerMatching(Objective):
+class MarkerMatching(SquaredObjective):
     """Mean squared distance between markers that move with a body and where they were seen.
 
     L = mean_{t, m} |sum_i w_mi x_i(t) - y_m(t)|^2 / length^2
@@ -50,12 +50,8 @@ class MarkerMatching(Objective):
         scale = math.sqrt(2.0 / (wanted.shape[0] * wanted.shape[1])) / self.length
         return ((moved - like(wanted, positions)[:, None]) * scale).transpose(0, 1).flatten(1)
 
-    def __call__(self, trajectory: Trajectory) -> torch.Tensor:
-        return self.residuals(trajectory).square().sum(1) / 2
-
-    def metrics(self, trajectory: Trajectory) -> dict[str, torch.Tensor]:
-        with torch.no_grad():
-            return {"position_error": self.length * self(trajectory).sqrt()}
+    def measures(self, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"position_error": self.length * loss.sqrt()}
 
 
 def bind_markers(markers: np.ndarray, particles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
