@@ -249,7 +249,12 @@ def test_a_motion_that_ends_early_is_infinitely_wrong_afterwards(motion, recordi
             {"supervision": "state"},
             "expected states at equal intervals, got none or others; learn from positions or clouds",
         ),
-        ({"scene": None}, r"name the scene it is of \(scene\)"),
+        ({"scene": None, "units": "m", "up": "z"}, r"got a recording without one; name the scene it is of \(scene\)"),
+        ({"scene": None}, r"unit, up: expected with the scene .* alone; name it \(scene\) or leave out unit, up"),
+        (
+            {"data": "tumble", "units": "m", "up": "z"},
+            r"scene: expected with a recording, got the scene 'tumble'; leave out scene",
+        ),
         ({"units": "m"}, r"1e\+03 times as much; are they in mm\?"),
         ({"units": "furlong"}, "expected one of"),
         ({"up": "z"}, "an offset of"),
