@@ -282,6 +282,7 @@ def test_a_grid_too_large_is_refused_before_it_is_allocated(extent):
         ({"record_at": (2.5,)}, "record_at"),
         ({"record_at": (1, 2), "record_every": 3}, "record_at"),
         ({"control_every": 0}, "control_every"),
+        ({"control_every": 2**32}, "from 1 to 2.14748e+09"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
         ({"checkpoint_every": "often"}, "checkpoint_every: expected 'auto'"),
         ({"steps": 2**31 - 2, "checkpoint_every": 2**31 - 2}, "use 'auto'"),

@@ -10,7 +10,6 @@ from learn.identify.motion import Curriculum
 from sim import InputError
 from tests.learning import (
     CentralDifference,
-    LevenbergMarquardt,
     Population,
     failing_beyond,
     point_mass_problem,
@@ -276,12 +275,6 @@ def test_methods_to_come_fit_zeroth_order_descent():
     method = Adam(learning_rate=0.05, estimator=CentralDifference())
     result = solve(quadratic(torch.float64), method, Budget(simulator_calls=2000), 0)
     assert result.loss < 1e-3
-
-
-def test_methods_to_come_fit_levenberg_marquardt_with_its_residuals():
-    result = solve(rosenbrock(), LevenbergMarquardt(residual_count=2), Budget(simulator_calls=120), 0)
-    assert result.loss < 1e-20  # quadratic convergence, where Adam needs thousands of calls
-    assert result.simulator_calls <= 120
 
 
 def test_methods_to_come_fit_a_population_with_a_posterior():

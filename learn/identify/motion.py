@@ -7,12 +7,13 @@ that is still wrong from being lost in chaos, and the windows of one evaluation 
 positions alone there is one window, from the start of the motion, and its length is what a curriculum raises.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from learn.autograd import simulate
+from learn.autograd import linearise, simulate
 from learn.objectives.base import Objective
 from learn.problem import Evaluation, Problem, Values
 from learn.simulation import SimulationProblem
@@ -22,7 +23,7 @@ from learn.torch_law import TorchLaw
 from sim.errors import InputError
 from sim.mpm.state import FIELDS
 from sim.rollout import Rollout
-from sim.trajectory import host_array
+from sim.trajectory import Trajectory, host_array
 
 
 class StartedRollout(torch.nn.Module):
@@ -36,6 +37,9 @@ class StartedRollout(torch.nn.Module):
 
     def forward(self, values: Values) -> Mapping[str, torch.Tensor]:
         return simulate(self.rollout, {**self.start, **values})
+
+    def linearise(self, values: Values, directions: Values) -> tuple[Trajectory, dict[str, torch.Tensor]]:
+        return linearise(self.rollout, {**self.start, **values}, directions)
 
 
 class WindowDistance(Objective):
@@ -55,17 +59,27 @@ class WindowDistance(Objective):
         with torch.no_grad():
             return {"position_error": self._squared(trajectory).sqrt()}
 
+    def residuals(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """sqrt(2 / (frames particles)) (x - x*) / length, [batch, m]."""
+        gaps = torch.cat(self._gaps(trajectory), dim=2)
+        weight = math.sqrt(2.0 / (gaps.shape[0] * gaps.shape[2])) / self.length
+        return weight * gaps.transpose(0, 1).flatten(1)
+
     def _squared(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Mean squared distance of each window [batch], in m^2."""
-        sums, count = [], 0
+        gaps = self._gaps(trajectory)
+        sums = [gap.square().sum(-1).mean(0).sum(-1) for gap in gaps]
+        return torch.stack(sums).sum(0) / sum(gap.shape[2] for gap in gaps)
+
+    def _gaps(self, trajectory: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Differences [frame, batch, tracked item, 3] of every body's positions from the recorded ones, in m."""
+        found = []
         for body, items in self.tracked.items():
             moved = trajectory[f"{body}.position"][1:]
             frames = torch.arange(1, len(moved) + 1)[:, None] + self.starts
             gap = moved - self.recorded[f"{body}.position"][frames, 0].to(moved)
-            gap = gap if items is None else gap[:, :, items]
-            sums.append(gap.square().sum(-1).mean(0).sum(-1))
-            count += gap.shape[2]
-        return torch.stack(sums).sum(0) / count
+            found.append(gap if items is None else gap[:, :, items])
+        return found
 
 
 class MotionProblem(SimulationProblem):
@@ -97,7 +111,7 @@ class MotionProblem(SimulationProblem):
     ) -> None:
         self.rollout, self.starts = rollout, tuple(starts)
         self._recorded = {n: torch.from_numpy(host_array(a).copy()) for n, a in recording.items() if _is_state(n)}
-        bodies = [b.name for b in rollout.model.bodies]
+        bodies = [b.model.name for b in rollout.binding.bodies]
         chosen = dict.fromkeys(bodies, None) if tracked is None else {n: list(i) for n, i in tracked.items()}
         self._check(bodies, sorted(set(chosen) - set(bodies)))
         self._windows = StartedRollout(rollout)
@@ -106,10 +120,18 @@ class MotionProblem(SimulationProblem):
         self.comparable = rollout.batch == len(self.starts)
 
     def compute(self, values: Values) -> Evaluation:
+        self._begin()
+        return super().compute(values)
+
+    def differentiate(self, theta: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        self._begin()
+        return super().differentiate(theta)
+
+    def _begin(self) -> None:
+        """Set the windows of one evaluation."""
         starts = self._draw()
         self._windows.start = {name: array[starts, 0] for name, array in self._recorded.items()}
         self._distance.starts = starts
-        return super().compute(values)
 
     def _draw(self) -> torch.Tensor:
         """First frames of the windows of one evaluation, [batch]."""

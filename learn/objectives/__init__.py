@@ -7,6 +7,7 @@ from learn.objectives.distance import DistanceTravelled
 from learn.objectives.effort import ControlEffort
 from learn.objectives.markers import MarkerMatching
 from learn.objectives.matching import TrajectoryMatching
+from learn.objectives.orientation import KeepOrientation
 from learn.objectives.target import TargetPosition
 from learn.objectives.wasserstein import SlicedWasserstein
 
@@ -15,6 +16,7 @@ __all__ = [
     "Chamfer",
     "ControlEffort",
     "DistanceTravelled",
+    "KeepOrientation",
     "MarkerMatching",
     "Objective",
     "SlicedWasserstein",
