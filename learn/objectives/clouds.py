@@ -25,7 +25,7 @@ class CloudObjective(SquaredObjective):
 
     def __init__(self, name: str, clouds: Sequence[Any], *, length: float = 1.0):
         self.name, self.length = name, length
-        self.clouds = [np.asarray(host_array(cloud), np.float64) for cloud in clouds]
+        self.clouds = [np.ascontiguousarray(host_array(cloud), np.float64) for cloud in clouds]
         for frame, cloud in enumerate(self.clouds):
             if cloud.ndim != 2 or cloud.shape[1] != 3 or not len(cloud) or not np.isfinite(cloud).all():
                 raise InputError(
