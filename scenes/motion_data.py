@@ -50,6 +50,16 @@ class Motion:
         """All positions as they were seen, and the other fields at the start only."""
         return {n: a if n.endswith(".position") else a[:1] for n, a in self.seen.items()}
 
+    def rigid_start(self) -> tuple[np.ndarray, np.ndarray]:
+        """Velocity [m/s] of the body's centre and angular velocity [rad/s] that fit the first two frames seen best.
+
+        Of all v + w x (x - centre), the one closest to (x_1 - x_0) / (t_1 - t_0) in the mean square.
+        """
+        first, second = (np.asarray(self.seen[f"{self.body}.position"][frame, 0], float) for frame in (0, 1))
+        speed, arm = (second - first) / (self.every * self.dt), first - first.mean(axis=0)
+        inertia = (arm**2).sum() * np.eye(3) - arm.T @ arm
+        return speed.mean(axis=0), np.linalg.lstsq(inertia, np.cross(arm, speed).sum(axis=0), rcond=None)[0]
+
     def tracked(self, count: int, seed: int) -> list[int]:
         """Particles that are seen: all, or some drawn at random."""
         items = self.truth[f"{self.body}.position"].shape[2]
@@ -57,6 +67,21 @@ class Motion:
             raise sim.InputError(f"tracked: expected 0 to {items} particles, got {count}; correct it.")
         chosen = np.random.default_rng(seed).permutation(items)[: count or items]
         return sorted(int(i) for i in chosen)
+
+    def thinned(self, every: int) -> "Motion":
+        """The motion with a frame every so many substeps.
+
+        Errors: `InputError` unless that is a multiple of what was recorded, and leaves at least one frame after the first.
+        """
+        stride, rest = divmod(every, self.every)
+        if every < 1 or rest or stride * self.every > self.steps:
+            raise sim.InputError(
+                f"record_every: expected a multiple of the {self.every} substeps between recorded frames, up to {self.steps}, "
+                f"got {every}; choose another."
+            )
+        last = self.steps // every * stride
+        truth, seen = ({n: a[: last + 1 : stride] for n, a in arrays.items()} for arrays in (self.truth, self.seen))
+        return dataclasses.replace(self, every=every, truth=truth, seen=seen)
 
     def noisy(self, level: float, seed: int) -> "Motion":
         """Gaussian noise of `level` times the body's size on the positions seen after the first frame."""

@@ -60,17 +60,17 @@ class WindowDistance(Objective):
 
     def residuals(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """sqrt(2 / (frames particles)) (x - x*) / length, [batch, m]."""
-        gaps = torch.cat(self._gaps(trajectory), dim=2)
+        gaps = torch.cat(self.gaps(trajectory), dim=2)
         weight = math.sqrt(2.0 / (gaps.shape[0] * gaps.shape[2])) / self.length
         return weight * gaps.transpose(0, 1).flatten(1)
 
     def _squared(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Mean squared distance of each window [batch], in m^2."""
-        gaps = self._gaps(trajectory)
+        gaps = self.gaps(trajectory)
         sums = [gap.square().sum(-1).mean(0).sum(-1) for gap in gaps]
         return torch.stack(sums).sum(0) / sum(gap.shape[2] for gap in gaps)
 
-    def _gaps(self, trajectory: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+    def gaps(self, trajectory: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """Differences [frame, batch, tracked item, 3] of every body's positions from the recorded ones, in m."""
         found = []
         for body, items in self.tracked.items():
@@ -113,10 +113,13 @@ class MotionProblem(SimulationProblem):
         bodies = [b.name for b in rollout.model.bodies]
         chosen = dict.fromkeys(bodies, None) if tracked is None else {n: list(i) for n, i in tracked.items()}
         self._check(bodies, sorted(set(chosen) - set(bodies)))
-        self._windows = _Windows(rollout)
-        self._distance = WindowDistance(self._recorded, chosen, length)
-        super().__init__(self._windows, self._distance, unknowns=unknowns)
+        self._windows = self._make_windows(rollout)
+        self.distance = WindowDistance(self._recorded, chosen, length)
+        super().__init__(self._windows, self.distance, unknowns=unknowns)
         self.comparable = rollout.batch == len(self.starts)
+
+    def _make_windows(self, rollout: Rollout) -> torch.nn.Module:
+        return _Windows(rollout)
 
     def compute(self, values: Values) -> Evaluation:
         self._begin()
@@ -130,7 +133,7 @@ class MotionProblem(SimulationProblem):
         """Set the windows of one evaluation."""
         starts = self._draw()
         self._windows.start = {name: array[starts, 0] for name, array in self._recorded.items()}
-        self._distance.starts = starts
+        self.distance.starts = starts
 
     def _draw(self) -> torch.Tensor:
         """First frames of the windows of one evaluation, [batch]."""
