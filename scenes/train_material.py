@@ -9,15 +9,18 @@ with noise if asked for; everything else of the scene, the initial positions amo
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from learn import Adam, Budget, LevenbergMarquardt, Method, Result
+import sim
+from learn import Adam, Budget, Iteration, LevenbergMarquardt, Method, Problem, Result
 from learn.arguments import option
 from learn.identify.material import MaterialProblem, misfit, parameter_unknown, posterior_at
+from learn.identify.motion import Curriculum
 from learn.identify.posterior import GaussianPosterior
 from learn.plot import unknowns_plot
 from learn.run import Run
@@ -25,6 +28,7 @@ from scenes.motion_data import Motion, load_motion
 from sim.atomic import write_atomically
 
 LEVEL = 0.9  # of the intervals
+LOOSE, TIGHT = 1e-2, 1e-9  # share of the loss below whose change a horizon, and the whole motion, are done
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -43,6 +47,7 @@ class Arguments:
     substeps: int = option(250, "of the motion that are seen")
     record_every: int = option(10, "substeps between the frames that are seen")
     method: Literal["lm", "adam"] = option("lm", "Levenberg-Marquardt, or gradient descent")
+    horizons: tuple[int, ...] = option((), "shorter motions to fit first, in substeps, so as not to end in a wrong minimum (lm)")
     starts: int = option(0, "samples around the guesses, of which the best is where Levenberg-Marquardt starts; 0: none")
     iterations: int = option(40, "at most", may_change=True)
     learning_rate: float = option(0.2, "of Adam, in spreads of the unknowns, decayed to a fiftieth along a cosine")
@@ -60,18 +65,52 @@ def seen_motion(arguments: Arguments) -> Motion:
     return motion.thinned(arguments.record_every).noisy(arguments.noise, arguments.seed)
 
 
-def make_problem(arguments: Arguments, motion: Motion) -> MaterialProblem:
-    """The problem of the positions of the tracked particles."""
+def make_problem(arguments: Arguments, motion: Motion, substeps: int | None = None) -> MaterialProblem:
+    """The problem of the positions of the tracked particles, over all substeps of the motion or the first of them."""
     dtype = getattr(torch, arguments.dtype)
     model = motion.scene.build(dt=motion.dt, device=arguments.device, dtype=arguments.dtype, threads=1)
     words = [with_guess(word, motion) for word in arguments.unknowns]
     return MaterialProblem(
-        model.rollout(motion.steps, record_every=motion.every, record=("position",)),
+        model.rollout(substeps or motion.steps, record_every=motion.every, record=("position",)),
         motion.start_and_positions(),
         unknowns=[parameter_unknown(model, word, body=motion.body, dtype=dtype) for word in words],
         tracked={motion.body: motion.tracked(arguments.tracked, arguments.seed)},
         length=motion.size,
     )
+
+
+def make_stages(arguments: Arguments, motion: Motion) -> Curriculum:
+    """A problem for each horizon, then that of the whole motion."""
+    horizons, every = arguments.horizons, motion.every
+    if horizons and arguments.method != "lm":
+        raise sim.InputError(f"horizons: expected the method lm, got {arguments.method}; leave one of the two out.")
+    rising = all(a < b for a, b in zip((0, *horizons), (*horizons, motion.steps), strict=True))
+    if not rising or any(h % every for h in horizons):
+        raise sim.InputError(
+            f"horizons: expected rising multiples of record_every ({every}) below {motion.steps}, got {horizons}; correct them."
+        )
+    stages = Curriculum([make_problem(arguments, motion, steps) for steps in (*horizons, motion.steps)])
+    stages.comparable = True  # within a stage; `next_stage` forgets the best of the one before
+    return stages
+
+
+def enter(stages: Problem, method: Method, index: int) -> None:
+    """Pose a stage; all but the last end as soon as the loss no longer falls by much, not to fit what they cannot show."""
+    if isinstance(stages, Curriculum) and isinstance(method, LevenbergMarquardt):
+        stages.enter(index)
+        method.loss_tolerance = LOOSE if index + 1 < len(stages.stages) else TIGHT
+
+
+def next_stage(iteration: Iteration) -> None:
+    """When the method has finished with a horizon, pose the next one."""
+    method, stages = iteration.method, iteration.problem
+    if not isinstance(method, LevenbergMarquardt) or not isinstance(stages, Curriculum):
+        return
+    begun = math.isfinite(method.value)
+    if method.finished and begun and method.restarts + 1 < len(stages.stages):
+        method.restart()
+        enter(stages, method, method.restarts)
+        iteration.progress.best_loss = math.inf
 
 
 def with_guess(word: str, motion: Motion) -> str:
@@ -86,7 +125,7 @@ def with_guess(word: str, motion: Motion) -> str:
 def make_method(arguments: Arguments) -> Method:
     """Levenberg-Marquardt or Adam."""
     if arguments.method == "lm":
-        return LevenbergMarquardt(starts=arguments.starts, level=LEVEL)
+        return LevenbergMarquardt(starts=arguments.starts, loss_tolerance=TIGHT, level=LEVEL)
     rate = arguments.learning_rate
     return Adam(learning_rate=rate, decay_iterations=arguments.iterations, final_learning_rate=rate / 50)
 
@@ -102,9 +141,13 @@ def train(arguments: Arguments) -> Run:
         progress=arguments.progress,
     )
     motion = seen_motion(arguments)
-    problem = make_problem(arguments, motion)
-    result = run.solve(problem, make_method(arguments), Budget(iterations=arguments.iterations), arguments.seed)
-    leave(run, arguments, motion, problem, result)
+    stages, method = make_stages(arguments, motion), make_method(arguments)
+    enter(stages, method, run.load()["method"].get("restarts", 0) if arguments.resume else 0)
+    budget = Budget(iterations=arguments.iterations)
+    result = run.solve(stages, method, budget, arguments.seed, callbacks=[next_stage])
+    if stages.stage is not stages.stages[-1]:
+        result.report.append("The budget ended before the whole motion was fitted: raise --iterations, or give fewer --horizons.")
+    leave(run, arguments, motion, make_problem(arguments, motion), result)
     return run
 
 

@@ -152,6 +152,64 @@ def test_train_material_leaves_values_with_intervals_and_resumes_bit_for_bit(tmp
     assert [r["loss"] for r in records[0]] == [r["loss"] for r in records[1]]
 
 
+FAR = {
+    "data": "specimen:clay",
+    "unknowns": ("youngs_modulus=1e3", "yield_stress=1e4", "velocity=0,0,0"),
+    "noise": 0.01,
+    "substeps": 200,
+    "progress": False,
+}
+
+
+def test_from_far_away_the_whole_motion_ends_in_a_wrong_minimum_and_says_so():
+    """A hundred times too soft and standing still: the soft block never yields, and no small change makes it."""
+    problem = problem_of(**FAR)
+    result = identified(problem)
+    assert float(result.unknowns["block.youngs_modulus"]) < 1e4
+    assert "changes nothing that was recorded" in " ".join(result.report)
+    assert "another start may fit better" in misfit(problem, result.theta)
+
+
+def test_shorter_horizons_first_lead_to_the_right_minimum_and_resume_bit_for_bit(tmp_path):
+    problem = find_problem("material")
+    whole = problem.train(problem.arguments(**FAR, horizons=(60,), folder=tmp_path / "whole"))
+    found = json.loads(whole.path("material.json").read_text())
+    for name, truth in (("block.youngs_modulus", 1e5), ("block.yield_stress", 2e3), ("block.velocity[0]", 0.6)):
+        assert found["unknowns"][name]["value"] == pytest.approx(truth, rel=0.05)
+    assert found["warnings"] == []
+    records = read_metrics(whole.path("metrics.jsonl"))
+    losses = [record["loss"] for record in records]
+    changed = sum(record["restarts"] == 0 for record in records)
+    assert 0 < changed < len(records)
+    for iterations in (changed, changed + 2):
+        part = problem.arguments(**FAR, horizons=(60,), folder=tmp_path / f"part{iterations}")
+        stop_after(problem, part, iterations=iterations)
+        again = problem.train(dataclasses.replace(part, resume=True))
+        assert json.loads(again.path("material.json").read_text()) == found
+        assert [record["loss"] for record in read_metrics(again.path("metrics.jsonl"))] == losses
+
+
+def test_a_budget_that_ends_on_a_shorter_horizon_says_so(tmp_path, capsys):
+    problem = find_problem("material")
+    problem.train(problem.arguments(**FAR, horizons=(60,), iterations=2, folder=tmp_path / "run"))
+    assert "The budget ended before the whole motion was fitted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"horizons": (60, 30)}, "rising multiples of record_every"),
+        ({"horizons": (65,)}, "rising multiples of record_every"),
+        ({"horizons": (200,)}, r"below 200"),
+        ({"horizons": (60,), "method": "adam"}, "expected the method lm"),
+    ],
+)
+def test_horizons_that_cannot_be_get_their_sentence(options, sentence, tmp_path):
+    problem = find_problem("material")
+    with pytest.raises(InputError, match=sentence):
+        problem.train(problem.arguments(**FAR, **options, folder=tmp_path / "run"))
+
+
 def test_adam_gets_an_interval_too(tmp_path):
     problem = find_problem("material")
     words = {"unknowns": ("youngs_modulus=2e4",), "method": "adam", "iterations": 12, "noise": 0.01}

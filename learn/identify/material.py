@@ -126,7 +126,7 @@ class _RigidStart(torch.nn.Module):
     def _known(self, name: str) -> torch.Tensor:
         """What is known of a field at the start, [items, 3]."""
         value = self.start[name] if name in self.start else self.rollout.parameters()[name].value
-        return torch.as_tensor(value)[0]
+        return value[0] if isinstance(value, torch.Tensor) else torch.tensor(value[0])
 
 
 def _cross(spin: torch.Tensor, arm: torch.Tensor) -> torch.Tensor:

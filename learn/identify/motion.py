@@ -192,5 +192,11 @@ class Curriculum(Problem):
     def compute(self, values: Values) -> Evaluation:
         return self.stage.compute(values)
 
+    def differentiate(self, theta: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        return self.stage.differentiate(theta)
+
+    def linearise_calls(self) -> int:
+        return self.stage.linearise_calls()
+
     def install(self, theta: torch.Tensor) -> Values:
         return self.stage.install(theta)
