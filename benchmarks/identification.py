@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.machine import describe
 from learn import Budget, solve
-from scenes.train_material import LEVEL, Arguments, make_method, make_problem, seen_motion, true_entries
+from scenes.train_material import LEVEL, Arguments, load, make_method, make_problem, true_entries
 
 DRAWS, NOISE, SUBSTEPS = 10, 0.01, 240
 
@@ -74,7 +74,7 @@ def study(case: Case, draws: int = DRAWS, noise: float = NOISE) -> tuple[dict[st
         arguments = Arguments(
             data=case.data, unknowns=case.unknowns, noise=noise, substeps=SUBSTEPS, seed=seed, progress=False
         )
-        motion = seen_motion(arguments)
+        motion = load(arguments)
         problem = make_problem(arguments, motion)
         result = solve(problem, make_method(arguments), Budget(iterations=arguments.iterations), seed)
         interval = result.posterior.interval(LEVEL)
@@ -94,7 +94,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     report = describe() | {"draws": options.draws, "noise": options.noise, "cases": {}}
-    print(f"{'case':<16} {'unknown':<24} {'covered':>8} {'largest error':>14} {'mean width':>11} {'iterations':>11} {'s':>6}")
+    print(
+        f"{'case':<16} {'unknown':<24} {'covered':>8} {'largest error':>14} {'mean width':>11} {'iterations':>11} {'s':>6}"
+    )
     for case in CASES:
         begun = time.perf_counter()
         scores, iterations = study(case, options.draws, options.noise)

@@ -5,7 +5,7 @@ from learn.diagnose import check_gradients
 from learn.gradients import Estimate, FiniteDifference, ForwardMode, GradientEstimator, Pathwise
 from learn.interruption import Interrupted
 from learn.method import Method, Query
-from learn.optimize import CEM, Adam, AugmentedRandomSearch, LevenbergMarquardt, RandomSearch
+from learn.optimize import CEM, LBFGS, Adam, AugmentedRandomSearch, LevenbergMarquardt, RandomSearch
 from learn.problem import Evaluation, Problem
 from learn.run import Run
 from learn.simulation import SimulationProblem
@@ -15,6 +15,7 @@ from learn.torch_law import ExplicitLaw, TorchLaw
 
 __all__ = [
     "CEM",
+    "LBFGS",
     "Adam",
     "AugmentedRandomSearch",
     "Budget",

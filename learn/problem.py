@@ -60,8 +60,9 @@ class Evaluation:
 class Problem(abc.ABC):
     """Unknowns and a loss to minimise over them.
 
-    `comparable` says whether a lower loss means better unknowns. Where every evaluation draws other data, or a
-    curriculum raises the difficulty, it does not, and the result of a training is its last unknowns, not its best.
+    `comparable` says whether a lower loss means better unknowns. Where every evaluation draws other data it does not,
+    and the result of a training is its last unknowns, not its best. Losses of different `stage` are never compared: a
+    curriculum that raises the difficulty counts it up.
 
     Args:
         unknowns: what may change.
@@ -90,6 +91,7 @@ class Problem(abc.ABC):
             )
         self.environments, self.parallel = environments, parallel
         self.smooth, self.steps_per_call = smooth, steps_per_call
+        self.stage = 0
 
     @abc.abstractmethod
     def compute(self, values: Values) -> Any:
@@ -166,6 +168,13 @@ class Problem(abc.ABC):
     def install(self, theta: torch.Tensor) -> Values:
         """Physical values of coordinates; a problem with a module also leaves them there, as the result."""
         return self.space.values(theta)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What one evaluation leaves for the next; most problems leave nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most problems have nothing to load
+        """Continue from what `state_dict` gave."""
 
     def _one_candidate(self, theta: torch.Tensor) -> torch.Tensor:
         """The coordinates as `compute` wants them; `InputError` for a wrong shape."""

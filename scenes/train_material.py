@@ -1,15 +1,15 @@
 """Parameters of an analytic law are identified from a recorded motion, with intervals that say how well they are known.
 
 Any parameter of the scene can be unknown: stiffness, Poisson's ratio, yield stress, angle of friction, viscosity, density,
-a collider's friction, the velocity and spin a body starts with. Only positions are seen, of all particles or of some,
-with noise if asked for; everything else of the scene, the initial positions among it, is taken to be known.
+a collider's friction, the velocity and spin a body starts with. The data is a scene, run here with its own parameters,
+or a recording in files, as for `pliant train law`; only positions are seen, of all points or of some, with noise if
+asked for, and in `clouds` without knowing which is which. Everything else of the scene is taken to be known.
 
     pliant train material --data tumble:plasticine --unknowns youngs_modulus=1e5 poissons_ratio yield_stress --noise 0.01
 """
 
 import dataclasses
 import json
-import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,18 +17,22 @@ import numpy as np
 import torch
 
 import sim
-from learn import Adam, Budget, Iteration, LevenbergMarquardt, Method, Problem, Result
+from learn import Adam, Budget, LevenbergMarquardt, Method, Result
 from learn.arguments import option
+from learn.identify.initial_velocity import estimated_velocity
 from learn.identify.material import MaterialProblem, misfit, parameter_unknown, posterior_at
 from learn.identify.motion import Curriculum
+from learn.identify.observation import observing_rollout, seen_objective
 from learn.identify.posterior import GaussianPosterior
 from learn.plot import unknowns_plot
 from learn.run import Run
-from scenes.motion_data import Motion, load_motion
+from learn.solve import Iteration
+from scenes.motion_data import Motion, Origin, is_recording, load_motion
 from sim.atomic import write_atomically
 
 LEVEL = 0.9  # of the intervals
 LOOSE, TIGHT = 1e-2, 1e-9  # share of the loss below whose change a horizon, and the whole motion, are done
+SUBSTEPS = 250  # seen, of a scene's own motion
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -36,90 +40,120 @@ class Arguments:
     """Identify parameters of a scene's materials, colliders and initial motion from a recorded motion."""
 
     data: str = option(
-        "tumble:jelly", "scene NAME or NAME:VARIANT, scene .py file, or a trajectory .npz saved by Pliant"
+        "tumble:jelly", "scene NAME, NAME:VARIANT or .py file, or a recording: .npz, .pvd, folder or 'pattern*.ply'"
     )
-    body: str | None = option(None, "the body that is seen, and whose parameters need no prefix; default: the only one")
     unknowns: tuple[str, ...] = option(
         ("youngs_modulus=1e4",), "NAME, NAME=GUESS or NAME=GUESS:LOWER:UPPER in SI units; of another owner: OWNER.NAME"
     )
-    tracked: int = option(0, "particles seen, drawn with the seed; 0: all")
+    scene: str | None = option(None, "what a recording is of, as a scene; default: the one in a trajectory of Pliant")
+    body: str | None = option(None, "the body that is seen, and whose parameters need no prefix; default: the only one")
+    dt: float | None = option(None, "substep [s]; default: that of the scene")
+    units: str = option("m", "of a recording's lengths: m, cm, mm, or metres in one of them")
+    up: Literal["x", "y", "z"] = option("z", "the axis of a recording that points up")
+    offset: tuple[float, float, float] = option(
+        (0.0, 0.0, 0.0), "added to a recording's points, after units and up [m]"
+    )
+    interval: float | None = option(
+        None, "between frames of files without times, or a `step` of a .npz without `dt` [s]"
+    )
+    velocity: Literal["scene", "recorded", "estimated"] = option(
+        "scene",
+        "at the start, where it is not unknown: of the scene, of the recording, or estimated from its first frames",
+    )
+    supervision: Literal["positions", "clouds"] = option("positions", "what of the motion is seen")
+    match: Literal["chamfer", "wasserstein"] = option("wasserstein", "how clouds are compared")
+    tracked: int = option(0, "points seen, drawn with the seed; 0: all")
+    seen_every: int = option(10, "substeps between frames seen of a scene")
     noise: float = option(0.0, "standard deviation added to each coordinate seen, as a share of the body's size")
-    substeps: int = option(250, "of the motion that are seen")
-    record_every: int = option(10, "substeps between the frames that are seen")
+    substeps: int | None = option(None, "of the motion that are seen; default: 250 of a scene, all of a recording")
+    horizons: tuple[int, ...] = option(
+        (), "shorter motions to fit first, in substeps, so as not to end in a wrong minimum (lm)"
+    )
+    starts: int = option(
+        0, "samples around the guesses, of which the best is where Levenberg-Marquardt starts; 0: none"
+    )
     method: Literal["lm", "adam"] = option("lm", "Levenberg-Marquardt, or gradient descent")
-    horizons: tuple[int, ...] = option((), "shorter motions to fit first, in substeps, so as not to end in a wrong minimum (lm)")
-    starts: int = option(0, "samples around the guesses, of which the best is where Levenberg-Marquardt starts; 0: none")
     iterations: int = option(40, "at most", may_change=True)
     learning_rate: float = option(0.2, "of Adam, in spreads of the unknowns, decayed to a fiftieth along a cosine")
-    seed: int = option(0, "of the noise and of the particles seen")
+    seed: int = option(0, "of the noise, of the points seen, and of the starts")
     device: str = option("cpu", "cpu or cuda")
     dtype: Literal["float32", "float64"] = option("float64", "precision of the simulation")
     folder: Path = option(Path("runs/material"), "the run folder")
     resume: bool = option(False, "continue the run in the folder, bit for bit on the CPU", may_change=True)
     progress: bool = option(True, "draw a progress bar", may_change=True)
 
+    def origin(self) -> Origin:
+        """What a recording does not say itself."""
+        return Origin(
+            scene=self.scene, dt=self.dt, unit=self.units, up=self.up, offset=self.offset, interval=self.interval
+        )
 
-def seen_motion(arguments: Arguments) -> Motion:
-    """The motion with a frame every `record_every` substeps, and its noise."""
-    motion = load_motion(arguments.data, arguments.body, arguments.substeps, arguments.device, arguments.dtype)
-    return motion.thinned(arguments.record_every).noisy(arguments.noise, arguments.seed)
+
+def load(arguments: Arguments) -> Motion:
+    """The motion, with its noise."""
+    substeps = arguments.substeps or SUBSTEPS
+    motion = load_motion(
+        arguments.data, arguments.body, substeps, arguments.device, arguments.dtype, origin=arguments.origin()
+    )
+    return motion.noisy(arguments.noise, arguments.seed)
+
+
+def seen_substeps(arguments: Arguments, motion: Motion) -> int:
+    """How much of the motion is seen [substeps]; `InputError` when it is not that long."""
+    substeps = arguments.substeps or (motion.steps if is_recording(arguments.data) else SUBSTEPS)
+    if not 1 <= substeps <= motion.steps:
+        raise sim.InputError(
+            f"substeps: expected 1 to {motion.steps}, as long as the motion, got {substeps}; correct it."
+        )
+    return substeps
 
 
 def make_problem(arguments: Arguments, motion: Motion, substeps: int | None = None) -> MaterialProblem:
-    """The problem of the positions of the tracked particles, over all substeps of the motion or the first of them."""
-    dtype = getattr(torch, arguments.dtype)
+    """The problem of what was seen of the motion, over its first substeps or all that are asked for."""
+    clouds = arguments.supervision == "clouds"
+    view = motion.view(clouds=clouds, tracked=arguments.tracked, every=arguments.seen_every, seed=arguments.seed)
+    seen = view.until((substeps or seen_substeps(arguments, motion)) * motion.dt)
     model = motion.scene.build(dt=motion.dt, device=arguments.device, dtype=arguments.dtype, threads=1)
-    words = [with_guess(word, motion) for word in arguments.unknowns]
+    match = arguments.match if clouds else "markers"
+    words = [with_guess(word, motion, view) for word in arguments.unknowns]
+    dtype = getattr(torch, arguments.dtype)
     return MaterialProblem(
-        model.rollout(substeps or motion.steps, record_every=motion.every, record=("position",)),
-        motion.start_and_positions(),
+        observing_rollout(model, seen),
+        seen_objective(seen, motion.body, motion.particles, match=match, length=motion.size),
+        start=motion.start(arguments.velocity, view),
         unknowns=[parameter_unknown(model, word, body=motion.body, dtype=dtype) for word in words],
-        tracked={motion.body: motion.tracked(arguments.tracked, arguments.seed)},
-        length=motion.size,
     )
 
 
 def make_stages(arguments: Arguments, motion: Motion) -> Curriculum:
     """A problem for each horizon, then that of the whole motion."""
-    horizons, every = arguments.horizons, motion.every
+    horizons, whole = arguments.horizons, seen_substeps(arguments, motion)
     if horizons and arguments.method != "lm":
         raise sim.InputError(f"horizons: expected the method lm, got {arguments.method}; leave one of the two out.")
-    rising = all(a < b for a, b in zip((0, *horizons), (*horizons, motion.steps), strict=True))
-    if not rising or any(h % every for h in horizons):
+    if not all(a < b for a, b in zip((0, *horizons), (*horizons, whole), strict=True)):
         raise sim.InputError(
-            f"horizons: expected rising multiples of record_every ({every}) below {motion.steps}, got {horizons}; correct them."
+            f"horizons: expected rising numbers of substeps below {whole}, got {horizons}; correct them."
         )
-    stages = Curriculum([make_problem(arguments, motion, steps) for steps in (*horizons, motion.steps)])
-    stages.comparable = True  # within a stage; `next_stage` forgets the best of the one before
-    return stages
+    problems = [make_problem(arguments, motion, substeps) for substeps in (*horizons, whole)]
+    unlimited = [arguments.iterations + 1] * len(problems)  # a horizon ends when the method is done with it
+    return Curriculum(problems, unlimited)
 
 
-def enter(stages: Problem, method: Method, index: int) -> None:
-    """Pose a stage; all but the last end as soon as the loss no longer falls by much, not to fit what they cannot show."""
-    if isinstance(stages, Curriculum) and isinstance(method, LevenbergMarquardt):
-        stages.enter(index)
-        method.loss_tolerance = LOOSE if index + 1 < len(stages.stages) else TIGHT
+def tolerate(method: Method, stages: Curriculum, stage: int) -> None:
+    """All stages but the last end as soon as the loss no longer falls by much, not to fit what they cannot show."""
+    if isinstance(method, LevenbergMarquardt):
+        method.loss_tolerance = LOOSE if stage + 1 < len(stages.stages) else TIGHT
 
 
-def next_stage(iteration: Iteration) -> None:
-    """When the method has finished with a horizon, pose the next one."""
-    method, stages = iteration.method, iteration.problem
-    if not isinstance(method, LevenbergMarquardt) or not isinstance(stages, Curriculum):
-        return
-    begun = math.isfinite(method.value)
-    if method.finished and begun and method.restarts + 1 < len(stages.stages):
-        method.restart()
-        enter(stages, method, method.restarts)
-        iteration.progress.best_loss = math.inf
-
-
-def with_guess(word: str, motion: Motion) -> str:
-    """A velocity or angular velocity of the body that has no guess gets that of the first two frames."""
+def with_guess(word: str, motion: Motion, seen: sim.Recording) -> str:
+    """A velocity or angular velocity of the body that has no guess gets that of the first frames seen."""
     short = word.removeprefix(f"{motion.body}.")
     if short not in ("velocity", "angular_velocity"):
         return word
-    guess = motion.rigid_start()[short == "angular_velocity"]
-    return f"{word}={','.join(repr(float(g)) for g in guess)}"
+    field = estimated_velocity(seen)
+    W = (field.gradient - field.gradient.T) / 2.0  # W r = w x r
+    spin, speed = (W[2, 1], W[0, 2], W[1, 0]), field.at(motion.particles).mean(axis=0)
+    return f"{word}={','.join(repr(float(g)) for g in (speed if short == 'velocity' else spin))}"
 
 
 def make_method(arguments: Arguments) -> Method:
@@ -137,16 +171,22 @@ def train(arguments: Arguments) -> Run:
         arguments.folder,
         arguments=arguments,
         resume=arguments.resume,
-        show=("position_error",),
+        show=("cloud_distance" if arguments.supervision == "clouds" else "position_error",),
         progress=arguments.progress,
     )
-    motion = seen_motion(arguments)
+    motion = load(arguments)
     stages, method = make_stages(arguments, motion), make_method(arguments)
-    enter(stages, method, run.load()["method"].get("restarts", 0) if arguments.resume else 0)
-    budget = Budget(iterations=arguments.iterations)
-    result = run.solve(stages, method, budget, arguments.seed, callbacks=[next_stage])
-    if stages.stage is not stages.stages[-1]:
-        result.report.append("The budget ended before the whole motion was fitted: raise --iterations, or give fewer --horizons.")
+    tolerate(method, stages, run.load()["problem"]["stage"] if arguments.resume else 0)
+
+    def advance(iteration: Iteration) -> None:
+        stages.advance(iteration)
+        tolerate(method, stages, stages.stage)
+
+    result = run.solve(stages, method, Budget(iterations=arguments.iterations), arguments.seed, callbacks=[advance])
+    if stages.stage + 1 < len(stages.stages):
+        result.report.append(
+            "The budget ended before the whole motion was fitted: raise --iterations, or give fewer --horizons."
+        )
     leave(run, arguments, motion, make_problem(arguments, motion), result)
     return run
 
@@ -154,22 +194,37 @@ def train(arguments: Arguments) -> Run:
 def leave(run: Run, arguments: Arguments, motion: Motion, problem: MaterialProblem, result: Result) -> None:
     """Save the plot and the values with their intervals, and print them as a table."""
     posterior = result.posterior or posterior_at(problem, result.theta)
-    truth = true_entries(motion, problem)
+    truth = true_entries(motion, problem) if motion.truth else {}
     units = entry_units(problem)
     logarithmic = {u.name for u in problem.space.unknowns if u.is_log}
     labels = {name: f"{name.rpartition('.')[2].replace('_', ' ')}\n[{unit}]" for name, unit in units.items()}
-    picture = unknowns_plot(result.history, labels, truth=truth, logarithmic=logarithmic, error="position_error")
+    error = "cloud_distance" if arguments.supervision == "clouds" else "position_error"
+    picture = unknowns_plot(result.history, labels, truth=truth, logarithmic=logarithmic, error=error)
     write_atomically(run.path("unknowns.png"), picture)
     rows = entry_rows(problem, result, posterior, truth)
-    warnings = [*(posterior.warnings if posterior else ()), misfit(problem, result.theta)]
-    warnings = [sentence for sentence in warnings if sentence]
+    warnings = doubts(arguments, problem, result, posterior)
     found = {"unknowns": rows, "level": LEVEL, "warnings": warnings, "report": result.report}
     write_atomically(run.path("material.json"), (json.dumps(found, indent=2) + "\n").encode())
-    print(f"{arguments.method} on {arguments.data}: {len(result.history)} iterations, {result.simulator_calls} simulator calls.")
+    print(
+        f"{arguments.method} on {arguments.data}: {len(result.history)} iterations, {result.simulator_calls} simulator calls."
+    )
     print(table(rows, units))
     told = [sentence for sentence in warnings if sentence not in result.report]
     for sentence in (*result.report, *told, f"Everything is in {run.folder}."):
         print(f"  {sentence}")
+
+
+def doubts(
+    arguments: Arguments, problem: MaterialProblem, result: Result, posterior: GaussianPosterior | None
+) -> list[str]:
+    """What speaks against the values or their intervals."""
+    told = [*(posterior.warnings if posterior else ()), misfit(problem, result.theta)]
+    if arguments.supervision == "clouds":
+        told.append(
+            "The intervals take all differences for independent errors, which those of clouds without correspondence are not: "
+            "they are too narrow."
+        )
+    return [sentence for sentence in told if sentence]
 
 
 def entry_rows(

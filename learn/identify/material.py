@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from learn.autograd import linearise, simulate
 from learn.gradients.base import mean_weight
-from learn.identify.motion import MotionProblem
+from learn.identify.motion import StartedRollout
+from learn.identify.observation import ObservationProblem
 from learn.identify.posterior import GaussianPosterior, blocked, gaussian_posterior
-from learn.problem import Evaluation, Problem, Values
+from learn.objectives import AtTimes, MarkerMatching
+from learn.problem import Evaluation, Problem, Values, residuals_of
 from learn.space import Unknown
 from sim.errors import InputError
 from sim.model import Model
@@ -31,7 +32,7 @@ class Quantity:
 
 
 LASTING = 0.3  # correlation of the differences from frame to frame, above which they are not taken for noise
-NEGLIGIBLE = 1e-4  # of the body's size: differences below are not spoken of
+NEGLIGIBLE = 1e-4  # root mean square difference over the length scale, below which it is not spoken of
 
 QUANTITIES = {
     "youngs_modulus": Quantity(1e5, lower=1.0, upper=1e12),
@@ -91,28 +92,22 @@ def _numbers(text: str, known: Quantity) -> tuple[Any, float, float]:
     return numbers if isinstance(known.guess, tuple) else numbers[0], lower, upper
 
 
-class _RigidStart(torch.nn.Module):
-    """A window from the start of the motion, in which bodies may start with an unknown velocity and angular velocity.
+class _RigidStart(StartedRollout):
+    """A rollout in which bodies may start with an unknown velocity and angular velocity.
 
     v = velocity + angular_velocity x (x - centre); what of the two is not unknown is that of the known start.
     """
 
-    def __init__(self, rollout: Rollout):
-        super().__init__()
-        self.rollout = rollout
-        self.start: Values = {}
-
     def forward(self, values: Values) -> Mapping[str, torch.Tensor]:
-        return simulate(self.rollout, {**self.start, **self._fields(values, 1.0)})
+        return super().forward(self._fields(values, 1.0))
 
     def linearise(self, values: Values, directions: Values) -> tuple[Trajectory, dict[str, torch.Tensor]]:
-        fields = {**self.start, **self._fields(values, 1.0)}
-        return linearise(self.rollout, fields, self._fields(directions, 0.0))
+        return super().linearise(self._fields(values, 1.0), self._fields(directions, 0.0))
 
     def _fields(self, values: Values, known: float) -> dict[str, Any]:
         """The values with a velocity for every particle of the bodies concerned; a direction changes what is known by 0."""
         made = dict(values)
-        for body in [b.name for b in self.rollout.model.bodies]:
+        for body in [b.model.name for b in self.rollout.binding.bodies]:
             centre, spin = made.pop(f"{body}.velocity", None), made.pop(f"{body}.angular_velocity", None)
             if centre is None and spin is None:
                 continue
@@ -135,21 +130,22 @@ def _cross(spin: torch.Tensor, arm: torch.Tensor) -> torch.Tensor:
     return torch.linalg.cross(spin[..., None, :].expand(shape), arm.expand(shape))
 
 
-class MaterialProblem(MotionProblem):
-    """Parameters of the model from a recorded motion; the arguments are those of `MotionProblem`, with one environment.
+class MaterialProblem(ObservationProblem):
+    """Parameters of the model from what was seen of a motion; the arguments are those of `ObservationProblem`.
 
-    It logs the values of the unknowns beside `position_error`.
+    It logs the values of the unknowns beside what the objective logs. Errors: `InputError` without unknowns.
     """
 
-    def __init__(self, rollout: Rollout, recording: Mapping[str, Any], *, unknowns: Sequence[Unknown], **options: Any):
+    def __init__(self, rollout: Rollout, objective: AtTimes, *, unknowns: Sequence[Unknown], **options: Any):
         if rollout.batch != 1 or not unknowns:
             raise InputError(
                 f"material: expected a rollout of one environment and at least one unknown, got {rollout.batch} and "
                 f"{len(unknowns)}; correct them."
             )
-        super().__init__(rollout, recording, unknowns=unknowns, **options)
+        self.seen = objective
+        super().__init__(rollout, objective, unknowns=unknowns, **options)
 
-    def _make_windows(self, rollout: Rollout) -> torch.nn.Module:
+    def make_start(self, rollout: Rollout) -> StartedRollout:
         return _RigidStart(rollout)
 
     def compute(self, values: Values) -> Evaluation:
@@ -168,23 +164,23 @@ class MaterialProblem(MotionProblem):
 
 
 def misfit(problem: MaterialProblem, theta: torch.Tensor) -> str:
-    """A sentence when the differences from the recording look like no noise: the model or the minimum is then wrong.
+    """A sentence when the differences from the markers look like no noise: the model or the minimum is then wrong.
 
-    Noise of one frame knows nothing of the next; what the model cannot follow lasts. With gaps g_t of every particle and
+    Noise of one frame knows nothing of the next; what the model cannot follow lasts. With gaps g_t of every marker and
     axis, the correlation sum g_t g_(t+1) / sum g_t^2 is then 0 to about the root of their number.
     """
-    with torch.no_grad():
-        trajectory = problem.simulator(problem.space.values(theta))
-        gaps = torch.cat([gap[:, 0].flatten(1) for gap in problem.distance.gaps(trajectory)], dim=1).double()
-    size = float(gaps.square().mean().sqrt())
-    if len(gaps) < 3 or size < NEGLIGIBLE * problem.distance.length:
+    if not isinstance(problem.seen.objective, MarkerMatching):
         return ""
+    frames = len(problem.seen.times)
+    with torch.no_grad():
+        residuals = problem.seen.residuals(problem.simulator(problem.space.values(theta)))
+    gaps = residuals_of(residuals).reshape(frames, -1).double()
     lasting = float((gaps[1:] * gaps[:-1]).sum() / gaps.square().sum())
-    if lasting < LASTING:
+    if frames < 3 or float(gaps.norm()) < NEGLIGIBLE or lasting < LASTING:
         return ""
     return (
-        f"The differences that are left ({size:.2g} m a coordinate) last from frame to frame (correlation {lasting:.2f}), so "
-        "they are not noise: another start may fit better, or the model is not that of the data; the intervals mean little."
+        f"The differences that are left last from frame to frame (correlation {lasting:.2f}), so they are not noise: another "
+        "start may fit better, or the model is not that of the data; the intervals mean little."
     )
 
 

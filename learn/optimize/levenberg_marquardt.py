@@ -50,7 +50,7 @@ class LevenbergMarquardt(Method):
 
     STATE: ClassVar[tuple[str, ...]] = (
         "sampled", "theta", "trial", "value", "factor", "projected", "samples", "scale", "lam", "nu", "predicted",
-        "steps", "rejected", "in_a_row", "failed", "failure", "restarts",
+        "steps", "rejected", "in_a_row", "failed", "failure",
     )  # fmt: skip
 
     starts: int = 0
@@ -82,14 +82,12 @@ class LevenbergMarquardt(Method):
         self.scale = torch.zeros(n, dtype=torch.float64)
         self.lam, self.nu = self.damping, 2.0
         self.steps = self.rejected = self.in_a_row = self.failed = 0
-        self.restarts, self.failure = 0, ""
+        self.failure = ""
 
     def restart(self) -> None:
-        """Go on from the present unknowns with another loss, a longer motion for example."""
         self.trial, self.value, self.finished = self.theta, math.inf, ""
         self.scale = torch.zeros_like(self.scale)
         self.lam, self.nu, self.in_a_row, self.failure = self.damping, 2.0, 0, ""
-        self.restarts += 1
 
     def ask(self) -> Query:
         if self.sampled:
@@ -213,7 +211,7 @@ class LevenbergMarquardt(Method):
         return blocked(self.space, self.theta, self.factor.T @ self.projected)
 
     def _record(self, accepted: bool) -> dict[str, float]:
-        record = {"damping": self.lam, "accepted": float(accepted), "step": self._length(), "restarts": self.restarts}
+        record = {"damping": self.lam, "accepted": float(accepted), "step": self._length()}
         posterior = self.posterior()
         if posterior is None or self.space.dimension > LOGGED:
             return record
