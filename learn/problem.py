@@ -148,7 +148,13 @@ class Problem(abc.ABC):
         """The evaluation, and the derivative of its residuals along a direction of the coordinates."""
         with forward_ad.dual_level():
             dual = forward_ad.make_dual(theta.clone(), direction.expand_as(theta).clone())
-            made = _as_evaluation(self.compute(self.space.values(dual)))
+            try:
+                made = _as_evaluation(self.compute(self.space.values(dual)))
+            except NotImplementedError as error:  # how torch says that an operation has no forward mode
+                raise InputError(
+                    "linearise: expected a loss of operations that have a forward mode, got one that has none, `simulate` for "
+                    "example; use SimulationProblem, or FiniteDifference."
+                ) from error
             residuals, column = forward_ad.unpack_dual(residuals_of(made.residuals))
             loss = forward_ad.unpack_dual(made.loss).primal
             plain = dataclasses.replace(made, loss=loss, residuals=residuals, metrics=made.numbers())

@@ -116,6 +116,11 @@ class Motion:
             self.observed, points=points, velocity=None, deformation_gradient=None, correspondence=False
         )
 
+    def view(self, *, clouds: bool, tracked: int, every: int | None, seed: int) -> sim.Recording:
+        """What is seen: some or all points (0), with or without correspondence, in all frames or every so many substeps."""
+        seen = self.clouds(tracked, seed) if clouds else self.observed.items(self.tracked(tracked, seed))
+        return seen if every is None else seen.thinned(every * self.dt)
+
     def noisy(self, level: float, seed: int) -> "Motion":
         """Seen with Gaussian noise of `level` times the body's size on its positions after the first frame."""
         if not level:

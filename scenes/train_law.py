@@ -184,13 +184,10 @@ def _observation_problem(arguments: Arguments, motion: Motion, model: sim.Model,
 
 def observed(arguments: Arguments, motion: Motion) -> sim.Recording:
     """What of the recording is seen: some or all points, with or without correspondence, in some or all frames."""
-    if arguments.supervision == "clouds":
-        seen = motion.clouds(arguments.tracked, arguments.seed)
-    else:
-        seen = motion.observed.items(motion.tracked(arguments.tracked, arguments.seed))
-    dense = arguments.supervision == "clouds" and not is_recording(arguments.data)
+    clouds = arguments.supervision == "clouds"
+    dense = clouds and not is_recording(arguments.data)
     every = arguments.seen_every or (DENSE if dense else None)
-    return seen if every is None else seen.thinned(every * motion.dt)
+    return motion.view(clouds=clouds, tracked=arguments.tracked, every=every, seed=arguments.seed)
 
 
 def start_of(arguments: Arguments, motion: Motion) -> dict[str, np.ndarray]:
