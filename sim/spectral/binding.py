@@ -218,9 +218,7 @@ class SpectralBinding:
     def _placed(self, values: np.ndarray, z: np.ndarray) -> Any:
         """On the device in the model's precision; real where z is, since the functions then are."""
         whole = np.broadcast_to(values, z.shape)
-        if z.dtype.kind == "c":
-            return self.model.arrays.load(whole.astype(complex_of(self.model.precision)))
-        return self.model.arrays.load(np.real(whole).astype(self.model.precision.numpy))
+        return self.model.arrays.load_factor(whole if z.dtype.kind == "c" else np.real(whole), self.model.precision)
 
     def _make_source(self, interval: int) -> Any:
         model, total = self.model, None

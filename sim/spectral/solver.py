@@ -34,7 +34,8 @@ class SpectralSolver:
         shape = (model.components, model.batch, *model.grid.modes)
         rates = (slots if gradient else 1, model.evaluations, *shape)
         self._rates = arrays.empty(rates, dtype)
-        self._fields: list[list] = [[None] * model.evaluations for _ in range(rates[0])]
+        fields = (rates[0], model.evaluations, self.rate.inputs, model.batch, *model.grid.shape)
+        self._fields = arrays.empty(fields, model.precision.numpy)
         self._scratch, self._stage, self._sum = (arrays.empty(shape, dtype) for _ in range(3))
         self._bars = {source: arrays.empty(shape, dtype) for source in self._sources()}
 
@@ -91,13 +92,11 @@ class SpectralSolver:
     def _forward(self, slot: int) -> None:
         """One step, from a slot to the next."""
         weights, values, target = self._weights(), self._values(slot), self.states.coefficients[slot + 1]
-        source = self.binding.source(self.step // self.every)
+        source, fields = self.binding.source(self.step // self.every), self._fields[slot if self.gradient else 0]
         for j in range(weights.integrator.evaluations):
             state = values["u"] if j == 0 else self._combine(weights.stages[j - 1], values, self._stage)
             if self.binding.has_rate:
-                fields = self.rate.evaluate(state, source, values[f"N{j}"])
-                if self.gradient:
-                    self._fields[slot][j] = fields
+                self.rate.evaluate(state, source, fields[j], values[f"N{j}"])
         self._combine(weights.result, values, target[0])
         self.model.symmetrise(target[0])
         for entry, (_, origin) in enumerate(self.model.integrator.history):
@@ -133,10 +132,9 @@ class SpectralSolver:
             return
         fields, bar = self._fields[slot][j], self._bars[f"N{j}"]
         if j == 0:
-            self.rate.pull_back(fields, bar, self._bars["u"])
+            self.rate.pull_back(fields, bar, self._bars["u"], add=True)
             return
-        self._stage[...] = 0.0
-        self.rate.pull_back(fields, bar, self._stage)
+        self.rate.pull_back(fields, bar, self._stage, add=False)
         self._spread(weights.stages[j - 1], values, self._stage, written)
 
     def _spread(self, terms: list[Term], values: dict[str, Any], adjoint: Any, written: set[str]) -> None:
