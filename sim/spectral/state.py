@@ -36,7 +36,7 @@ class Basis:
     def __init__(self, model: "SpectralModel"):
         self.model = model
         grid, count = model.grid, model.components
-        self.transform = Transform(grid, model.arrays, model.precision, model.batch)
+        self.transform = Transform(grid, model.arrays, model.precision, model.batch, model.most_fields)
         into, back = model.equation.to_state(grid), model.equation.from_state(grid)
         self._to_state = LinearMap(into or identity(count), count, self.transform)
         self._from_state = LinearMap(back or identity(count), count, self.transform)

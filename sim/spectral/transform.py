@@ -6,8 +6,9 @@ Modes that were cut are never computed: complex transforms skip the columns that
 writes its products where the transform wants them, between zeros.
 """
 
+import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,20 +17,21 @@ from sim.precision import Precision
 from sim.spectral.arrays import Arrays, complex_of
 from sim.spectral.grid import Grid
 
+SMALL = 2**13  # coefficients of all environments that are worth repeating
 Symbol = complex | np.ndarray
 Rows = Sequence[Mapping[int, Symbol]]
 """Row i of a linear map: {j: symbol} says output i is the sum of symbol * input j."""
 
 
 class Transform:
-    """Transforms of stacks of fields [field, batch, *points], through buffers that are used again.
+    """Transforms of stacks of at most `most` fields [field, batch, *points], through buffers that are used again.
 
     Along y and z the kept modes 0..M and -M..-1 lie at both ends of a full axis: `entry` pairs the blocks of kept
     coefficients with those of the buffer a backward transform starts from (its first axis is full), `exit` with those
     of the buffer a forward transform ends in (all its axes are).
     """
 
-    def __init__(self, grid: Grid, arrays: Arrays, p: Precision, batch: int):
+    def __init__(self, grid: Grid, arrays: Arrays, p: Precision, batch: int, most: int):
         self.grid, self.arrays, self.precision, self.batch = grid, arrays, p, batch
         self.scratch = arrays.empty((batch, *grid.modes), complex_of(p))
         ends = [_ends(cut) for cut in grid.cuts[:0:-1]]
@@ -39,11 +41,16 @@ class Transform:
             [((..., e, *after, row), (..., e, *after, row)) for e in ends[0]] if ends else [((..., row), (..., row))]
         )
         self.exit: list[tuple] = [((..., *block, row), (..., *block, row)) for block in itertools.product(*ends)]
+        self._most = self._allocate(most)
         self._buffers: dict[int, tuple] = {}
 
     def start(self, count: int) -> Any:
         """The buffer to write `count` fields' coefficients to, block by block, before `to_points`."""
         return self._buffer(count)[0]
+
+    def end(self, count: int) -> Any:
+        """The buffer in which `to_modes` leaves the coefficients of `count` fields, in the blocks of `exit`."""
+        return self._buffer(count)[3]
 
     def to_points(self, count: int, out: Any) -> Any:
         """Fields [count, batch, *points] of what was written to the buffer of `start`."""
@@ -56,8 +63,8 @@ class Transform:
             self.arrays.backward(middle, -2, wide[row])
         return self.arrays.backward_real(wide, out)
 
-    def to_modes(self, fields: Any) -> Any:
-        """A buffer with the coefficients of fields [count, batch, *points] in the blocks of `exit`."""
+    def to_modes(self, fields: Any) -> None:
+        """Transform fields [count, batch, *points] into the buffer that `end` tells."""
         full = self._buffer(len(fields))[3]
         self.arrays.forward_real(fields, full)
         if self.grid.dimension > 1:
@@ -66,7 +73,6 @@ class Transform:
             if self.grid.dimension == 3:
                 for block in self._second_blocks():
                     self.arrays.forward(kept[block], -3, kept[block])
-        return full
 
     def empty(self, count: int) -> Any:
         """Room for fields on the points."""
@@ -79,14 +85,10 @@ class Transform:
     def _buffer(self, count: int) -> tuple:
         """Buffers of `count` fields: backward with the first axis full, with y full too, with all; and forward.
 
-        Those of fewer fields are parts of those of more; what is not written stays zero.
+        What is not written stays zero.
         """
         if count not in self._buffers:
-            largest = max(self._buffers, default=0)
-            if count > largest:
-                self._buffers = {count: self._allocate(count)}
-            else:
-                self._buffers[count] = tuple(buffer[:count] for buffer in self._buffers[largest])
+            self._buffers[count] = tuple(buffer[:count] for buffer in self._most)
         return self._buffers[count]
 
     def _allocate(self, count: int) -> tuple:
@@ -98,13 +100,30 @@ class Transform:
         return (first[0], first[-1], *whole) if first else (whole[0], whole[0], *whole)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Move:
+    """One product of a linear map in one block of coefficients: from input `column` to output `row`.
+
+    `symbol` is None where it is one; `first` where nothing has been written to the output's block before.
+    """
+
+    row: int
+    column: int
+    symbol: Any
+    first: bool
+    kept: tuple | None  # None: the block is all of the kept coefficients
+    full: Any
+    scratch: Any
+
+
 class LinearMap:
     """Outputs as sums of symbols times inputs: of coefficients on the way to the points, or on the way from them."""
 
     def __init__(self, rows: Rows, columns: int, transform: Transform):
         self.rows, self.columns, self.transform = rows, columns, transform
-        self._entering = [self._cut(row, transform.entry) for row in rows]
-        self._leaving = [self._cut(row, transform.exit) for row in rows]
+        self._start, self._end = transform.start(max(1, len(rows))), transform.end(max(1, columns))
+        self._entering = self._moves(transform.entry, lambda i, j: self._start[i])
+        self._leaving = self._moves(transform.exit, lambda i, j: self._end[j])
 
     def transposed(self) -> "LinearMap":
         """The adjoint: conjugate symbols, inputs and outputs exchanged."""
@@ -116,54 +135,71 @@ class LinearMap:
 
     def to_points(self, coefficients: Any, out: Any) -> Any:
         """The outputs of coefficients [column, batch, *modes] as fields [row, batch, *points], written to `out`."""
-        buffer = self.transform.start(len(self.rows))
-        for row, target in zip(self._entering, buffer, strict=True):
-            for kept, full, terms in row:
-                self._sum(terms, [coefficients[j][kept] for j, _ in terms], target[full], kept, add=False)
+        for move in self._entering:
+            if move.column < 0:
+                move.full[...] = 0.0
+                continue
+            values = coefficients[move.column]
+            _move(self.transform.arrays, move, values if move.kept is None else values[move.kept], move.full, add=False)
         return self.transform.to_points(len(self.rows), out)
 
     def from_points(self, fields: Any, out: Any, *, add: bool = False) -> Any:
         """The outputs [row, batch, *modes] of fields [column, batch, *points], written or added to `out`."""
-        full_modes = self.transform.to_modes(fields)
-        for row, target in zip(self._leaving, out, strict=True):
-            for kept, full, terms in row:
-                self._sum(terms, [full_modes[j][full] for j, _ in terms], target[kept], kept, add=add)
+        self.transform.to_modes(fields)
+        for move in self._leaving:
+            target = out[move.row] if move.kept is None else out[move.row][move.kept]
+            if move.column >= 0:
+                _move(self.transform.arrays, move, move.full, target, add=add)
+            elif not add:
+                target[...] = 0.0
         return out
 
-    def _cut(self, row: Mapping[int, Symbol], blocks: list[tuple]) -> list[tuple]:
-        """The row's terms in every block of coefficients: [(kept block, full block, [(column, symbol)])]."""
-        modes = (1, *self.transform.grid.modes)
+    def _moves(self, blocks: list[tuple], buffer: Callable[[int, int], Any]) -> list[_Move]:
+        """All products, block by block; a row without any has one with column -1."""
         made = []
-        for kept, full in blocks:
-            terms = [
-                (j, self._place(s if np.ndim(s) == 0 else np.broadcast_to(s, modes)[kept])) for j, s in row.items()
-            ]
-            made.append((kept, full, terms))
+        for i, row in enumerate(self.rows):
+            for kept, full in blocks:
+                whole = None if len(blocks) == 1 else kept
+                for index, (j, symbol) in enumerate(row.items() or [(-1, 1.0)]):
+                    place = buffer(i, j)[full]
+                    move = _Move(
+                        i, j, self._place(symbol, kept), index == 0, whole, place, self.transform.scratch[kept]
+                    )
+                    made.append(move)
         return made
 
-    def _place(self, symbol: Symbol) -> Any:
-        """A symbol on the device; a plain number stays one."""
+    def _place(self, symbol: Symbol, kept: tuple) -> Any:
+        """The part of a symbol in a block, on the device; a plain number stays one."""
         values = np.asarray(symbol)
         if values.dtype.kind == "c" and not values.imag.any():
             values = values.real
         if values.ndim == 0:
-            return values.item()
-        return self.transform.arrays.load_factor(values, self.transform.precision)
+            return None if values == 1.0 else values.item()
+        part = np.broadcast_to(values, (1, *self.transform.grid.modes))[kept]
+        return self.transform.arrays.load_factor(spread(part, self.transform.batch, axis=0), self.transform.precision)
 
-    def _sum(self, terms: list, inputs: list, target: Any, kept: tuple, *, add: bool) -> None:
-        """Write or add the sum of symbol * input to a block."""
-        arrays = self.transform.arrays
-        if not terms and not add:
-            target[...] = 0.0
-        for index, ((_, symbol), values) in enumerate(zip(terms, inputs, strict=True)):
-            plain = isinstance(symbol, float) and symbol == 1.0
-            if index or add:
-                part = values if plain else arrays.multiply(values, symbol, out=self.transform.scratch[kept])
-                arrays.add(target, part, out=target)
-            elif plain:
-                target[...] = values
-            else:
-                arrays.multiply(values, symbol, out=target)
+
+def _move(arrays: Arrays, move: _Move, values: Any, target: Any, *, add: bool) -> None:
+    """Write or add one product."""
+    if move.first and not add:
+        if move.symbol is None:
+            target[...] = values
+        else:
+            arrays.multiply(values, move.symbol, out=target)
+    elif move.symbol is None:
+        arrays.add(target, values, out=target)
+    else:
+        arrays.add(target, arrays.multiply(values, move.symbol, out=move.scratch), out=target)
+
+
+def spread(values: np.ndarray, batch: int, axis: int) -> np.ndarray:
+    """Values with one entry along an axis, repeated over the environments where that is small.
+
+    A product with a short row repeated takes NumPy half as long again as one with whole arrays.
+    """
+    if values.shape[axis] != 1 or values.size * batch > SMALL:
+        return values
+    return np.repeat(values, batch, axis=axis)
 
 
 def _ends(cut: int) -> tuple[slice, slice]:
