@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -189,12 +189,14 @@ class Rollout:
         *,
         record: Record | None = None,
         final: State | None = None,
+        names: Iterable[str] | None = None,
         watch: Callable[[int, State], None] | None = None,
     ) -> Gradients:
         """Gradients of a loss whose derivatives with respect to the recorded arrays are `adjoints`.
 
-        Can be called any number of times, and for an earlier run through its `record` (from `rollout.last`). `watch` is
-        called with every substep and the adjoint of the state at it, from the last to the first.
+        Can be called any number of times, and for an earlier run through its `record` (from `rollout.last`). `names` are
+        the parameters whose gradients are wanted, default all; a solver may save the work of others. `watch` is called
+        with every substep and the adjoint of the state at it, from the last to the first.
 
         Errors: `InputError` for a name that was not recorded or a wrong shape; `SimulationError` where the gradient
             is not finite, naming the array.
@@ -204,8 +206,11 @@ class Rollout:
             raise InputError("backward: expected a forward run made with gradient=True; call rollout.forward() first.")
         if not record.status.ok:
             raise SimulationError(record.status)
+        wanted = None if names is None else frozenset(names)
+        self.model.check_names(wanted or ())
         self._buffers.load_adjoints(adjoints)
         self.binding.set(record.values)
+        self.binding.wanted = wanted
         self._begin()
         self.solver.begin(record.first_step)
         self.simulator_calls += self.batch
@@ -215,7 +220,8 @@ class Rollout:
         for index in reversed(range(len(self._segments))):
             self._back_over(record, index, watch)
         state = self.solver.adjoint.read(0)
-        gradients = Gradients(self.binding.gradients(state), state)
+        made = self.binding.gradients(state)
+        gradients = Gradients({n: g for n, g in made.items() if wanted is None or n in wanted}, state)
         self._check_finite(gradients)
         self._unfinished = False
         return gradients
