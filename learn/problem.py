@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from learn.space import Space, Unknown
 from sim.errors import InputError
@@ -59,8 +60,9 @@ class Evaluation:
 class Problem(abc.ABC):
     """Unknowns and a loss to minimise over them.
 
-    `comparable` says whether a lower loss means better unknowns. Where every evaluation draws other data, or a
-    curriculum raises the difficulty, it does not, and the result of a training is its last unknowns, not its best.
+    `comparable` says whether a lower loss means better unknowns. Where every evaluation draws other data it does not,
+    and the result of a training is its last unknowns, not its best. Losses of different `stage` are never compared: a
+    curriculum that raises the difficulty counts it up.
 
     Args:
         unknowns: what may change.
@@ -89,6 +91,7 @@ class Problem(abc.ABC):
             )
         self.environments, self.parallel = environments, parallel
         self.smooth, self.steps_per_call = smooth, steps_per_call
+        self.stage = 0
 
     @abc.abstractmethod
     def compute(self, values: Values) -> Any:
@@ -112,10 +115,42 @@ class Problem(abc.ABC):
 
         Errors: none for a simulation that fails or a loss that is not finite; `InputError` for a wrong shape.
         """
-        if theta.shape[-1:] != (self.space.dimension,) or theta.ndim != 1:
-            expected, got = [self.space.dimension], list(theta.shape)
-            raise InputError(f"evaluate: expected coordinates of shape {expected}, got {got}; reshape them.")
-        return self._run(theta if self.parallel == 1 else theta.expand(self.parallel, -1), gradient, seed)
+        return self._run(self._one_candidate(theta), gradient, seed)
+
+    def linearise(self, theta: torch.Tensor, *, seed: int | None = None) -> tuple[Evaluation, torch.Tensor | None]:
+        """The evaluation at coordinates [dimension], and the exact Jacobian of its residuals, [*residuals, dimension].
+
+        By forward-mode differentiation. There is no Jacobian where the simulation fails or the loss is not finite.
+
+        Errors: `InputError` for a wrong shape, a problem without residuals, or a simulator without a tangent.
+        """
+        theta, calls = self._one_candidate(theta.detach()), self.linearise_calls()
+        try:
+            with seeded(seed), torch.no_grad():
+                evaluation, jacobian = self.differentiate(theta)
+        except SimulationError as error:
+            return dataclasses.replace(self._failed(str(error)), simulator_calls=calls), None
+        evaluation = _checked(dataclasses.replace(evaluation, simulator_calls=calls))
+        return evaluation, None if evaluation.failure else jacobian
+
+    def linearise_calls(self) -> int:
+        """Simulator calls of `linearise`: a derivative along one direction counts like a forward."""
+        return 2 * self.space.dimension * self.calls()
+
+    def differentiate(self, theta: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        """The evaluation and the Jacobian of its residuals; one `compute` with dual numbers a coordinate."""
+        pairs = [self._along(theta, unit) for unit in torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)]
+        return pairs[0][0], torch.stack([column for _, column in pairs], dim=-1)
+
+    def _along(self, theta: torch.Tensor, direction: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        """The evaluation, and the derivative of its residuals along a direction of the coordinates."""
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(theta.clone(), direction.expand_as(theta).clone())
+            made = _as_evaluation(self.compute(self.space.values(dual)))
+            residuals, column = forward_ad.unpack_dual(residuals_of(made.residuals))
+            loss = forward_ad.unpack_dual(made.loss).primal
+            plain = dataclasses.replace(made, loss=loss, residuals=residuals, metrics=made.numbers())
+        return plain, torch.zeros_like(residuals) if column is None else column
 
     def evaluate_all(self, candidates: torch.Tensor, *, seed: int | None = None) -> list[Evaluation]:
         """The losses at coordinates [candidates, dimension], without gradient and with the same randomness for all."""
@@ -127,6 +162,20 @@ class Problem(abc.ABC):
     def install(self, theta: torch.Tensor) -> Values:
         """Physical values of coordinates; a problem with a module also leaves them there, as the result."""
         return self.space.values(theta)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What one evaluation leaves for the next; most problems leave nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most problems have nothing to load
+        """Continue from what `state_dict` gave."""
+
+    def _one_candidate(self, theta: torch.Tensor) -> torch.Tensor:
+        """The coordinates as `compute` wants them; `InputError` for a wrong shape."""
+        if theta.shape[-1:] != (self.space.dimension,) or theta.ndim != 1:
+            expected, got = [self.space.dimension], list(theta.shape)
+            raise InputError(f"evaluate: expected coordinates of shape {expected}, got {got}; reshape them.")
+        return theta if self.parallel == 1 else theta.expand(self.parallel, -1)
 
     def _evaluate_group(self, group: torch.Tensor, seed: int | None) -> list[Evaluation]:
         """One forward for up to `parallel` candidates; the last fills what is missing, the first carries the cost."""
@@ -180,6 +229,16 @@ def seeded(seed: int | None) -> Iterator[None]:
 def draw_seed(rng: torch.Generator) -> int:
     """A seed for one evaluation, drawn from the generator of the training."""
     return int(torch.randint(2**62, (), generator=rng))
+
+
+def residuals_of(residuals: torch.Tensor | None) -> torch.Tensor:
+    """The residuals; `InputError` where there are none."""
+    if residuals is None:
+        raise InputError(
+            "problem: expected residuals, of which the loss is half the square, got none; give the objective `residuals`, or "
+            "choose a method that needs only the gradient."
+        )
+    return residuals
 
 
 def _as_evaluation(made: Any) -> Evaluation:

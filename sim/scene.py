@@ -150,7 +150,8 @@ class Scene:
                 f"add_muscle: expected whole numbers from -1 to {len(points) - 1} for {body!r}, at least one of them not "
                 f"-1, got {_short(np.unique(groups)[:3])}; correct `group`."
             )
-        fibres = directions / lengths[:, None]
+        # A fibre of unit length stays as it is, to the bit, so that a scene read back from its file is the same scene.
+        fibres = np.where(np.abs(lengths - 1.0) < 1e-15, directions.T, directions.T / lengths).T
         entry["muscle"] = {"fibre": _compact(fibres), "group": _compact(groups), "strength": strength}
 
     def add_collider(

@@ -38,3 +38,10 @@ def test_another_process_gives_the_same_bits(threads, repository):
 def test_a_scene_that_was_saved_and_loaded_gives_the_same_bits(tmp_path):
     busy_scene().save(tmp_path / "scene.json")
     assert digest(1, Scene.load(tmp_path / "scene.json")) == digest(1)
+
+
+def test_fibres_of_any_direction_come_back_to_the_bit():
+    """A unit vector divided by its rounded length is another one, for a third of all directions."""
+    scene = busy_scene()
+    scene.add_muscle("soft", fibre=lambda x: x - 2.0, group=0, strength=1e3)
+    assert Scene.from_dict(scene.to_dict()).to_dict() == scene.to_dict()

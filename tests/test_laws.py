@@ -161,7 +161,7 @@ def test_a_law_learns_from_windows_and_a_curriculum_changes_their_length():
     result = solve(problem, Adam(learning_rate=2e-2), Budget(iterations=12), 0)
     assert float(problem.evaluate(result.theta, seed=0).value) < before
     problem.enter(1)
-    assert problem.stage is problems[1] and np.isfinite(problem.evaluate(result.theta, seed=0).value)
+    assert problem.posed is problems[1] and np.isfinite(problem.evaluate(result.theta, seed=0).value)
 
 
 def turned(vectors):

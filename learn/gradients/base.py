@@ -35,8 +35,9 @@ class Estimate:
 
     @staticmethod
     def of(evaluation: Evaluation) -> "Estimate":
-        """What a forward alone tells."""
-        residuals = None if evaluation.residuals is None else evaluation.residuals.detach().flatten()
+        """What a forward alone tells; over several environments the residuals are scaled so that their loss is the mean."""
+        given = evaluation.residuals
+        residuals = None if given is None else given.detach().flatten() * mean_weight(given)
         return Estimate(
             value=evaluation.value,
             residuals=residuals,
@@ -48,6 +49,11 @@ class Estimate:
     @property
     def ok(self) -> bool:
         return not self.failure and math.isfinite(self.value)
+
+
+def mean_weight(residuals: torch.Tensor) -> float:
+    """What residuals [m] or [environments, m] are scaled by, so that half their square is the mean loss."""
+    return 1.0 if residuals.ndim == 1 else 1.0 / math.sqrt(len(residuals))
 
 
 class GradientEstimator(abc.ABC):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import warp as wp
 
+from learn.native import strain as lanes
 from learn.pointwise import Assembly, Features
 from sim.linalg.eigen import symmetric_eigen
 from sim.linalg.matrix import cofactor
@@ -157,8 +158,10 @@ def invariant_stress(p: Precision) -> Callable:
     return stress
 
 
-STRETCHES_STRAIN_VOLUME = Features(stretches_strain_volume, 13, stretches_strain_volume_vjp)
+STRETCHES_STRAIN_VOLUME = Features(
+    stretches_strain_volume, 13, stretches_strain_volume_vjp, lanes=lanes.STRETCHES_STRAIN_VOLUME
+)
 STRETCH_INVARIANTS = Features(stretch_invariants, 3, stretch_invariants_vjp)
-ROTATED_STRESS = Assembly(rotated_stress, 9)
-ROTATED_CORRECTION = Assembly(rotated_correction, 9)
+ROTATED_STRESS = Assembly(rotated_stress, 9, lanes=lanes.ROTATED_STRESS)
+ROTATED_CORRECTION = Assembly(rotated_correction, 9, lanes=lanes.rotated_correction(PLASTIC_SCALE))
 INVARIANT_STRESS = Assembly(invariant_stress, 3)
