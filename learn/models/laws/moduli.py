@@ -1,59 +1,14 @@
 """Two analytic laws with learned moduli: what is left when the form of the energy is known."""
 
-import functools
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-import warp as wp
 
+from learn.models.laws.entries import NO_FEATURES
 from learn.models.laws.logarithmic import HENCKY_STRESS
 from learn.models.laws.neural import Gradients, NeuralLaw
-from learn.models.laws.strain import right_cauchy_green
-from learn.pointwise import Assembly, Features
-from sim.precision import Precision
-
-
-@functools.cache
-def no_features(p: Precision) -> Callable:
-    """Warp function F -> (0): a law whose coefficients are the same at every strain looks at nothing."""
-    mat33, vec = p.mat33, p.vector(1)
-
-    @wp.func(inline=True)
-    def features(F: mat33) -> vec:
-        return vec()
-
-    return features
-
-
-@functools.cache
-def no_features_vjp(p: Precision) -> Callable:
-    mat33, vec = p.mat33, p.vector(1)
-
-    @wp.func
-    def vjp(F: mat33, g: vec) -> mat33:
-        return mat33()
-
-    return vjp
-
-
-@functools.cache
-def green_stress(p: Precision) -> Callable:
-    """Warp function (F, (mu, lambda)) -> F (2 mu E + lambda tr(E) I) F^T with E = (F^T F - I) / 2."""
-    real, mat33, vec2, strain = p.real, p.mat33, p.vector(2), right_cauchy_green(p)
-
-    @wp.func(inline=True)
-    def stress(F: mat33, c: vec2) -> mat33:
-        E = real(0.5) * strain(F)
-        volumetric = (c[1] * wp.trace(E)) * (F * wp.transpose(F))
-        return (real(2.0) * c[0]) * (F * E * wp.transpose(F)) + volumetric
-
-    return stress
-
-
-NO_FEATURES = Features(no_features, 1, no_features_vjp)
-GREEN_STRESS = Assembly(green_stress, 2)
+from learn.models.laws.strain import GREEN_STRESS
 
 
 class ModuliLaw(NeuralLaw):
