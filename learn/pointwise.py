@@ -42,7 +42,7 @@ class Features:
 
     def pull_back(self, F: torch.Tensor, adjoint: torch.Tensor) -> torch.Tensor:
         """Gradient [n, 3, 3] of features : adjoint [n, size] with respect to F."""
-        made = torch.empty_like(F)
+        made = F.new_empty(F.shape)
         kernel = _feature_kernels(self.function, self.vjp, self.size, _precision(F))[1]
         _launch(kernel, [F, adjoint], [made], self.size)
         return made
@@ -62,13 +62,13 @@ class Assembly:
 
     def value(self, F: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         """Tensors [n, 3, 3]."""
-        made = torch.empty_like(F)
+        made = F.new_empty(F.shape)
         _launch(_assembly_kernels(self.function, self.size, _precision(F))[0], [F, c], [made], self.size)
         return made
 
     def pull_back(self, F: torch.Tensor, c: torch.Tensor, adjoint: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Gradients of T : adjoint with respect to F and c."""
-        dF, dc = torch.empty_like(F), torch.empty_like(c)
+        dF, dc = F.new_empty(F.shape), c.new_empty(c.shape)
         _launch(_assembly_kernels(self.function, self.size, _precision(F))[1], [F, c, adjoint], [dF, dc], self.size)
         return dF, dc
 
@@ -136,10 +136,7 @@ def _launch(kernel: wp.Kernel, inputs: list[torch.Tensor], outputs: list[torch.T
     F = inputs[0]
     p = _precision(F)
     device = wp.device_from_torch(F.device)
-    arrays = [_shared(t, p.mat33 if t.ndim == 3 else p.vector(size)) for t in (*inputs, *outputs)]
+    tensors = [t.detach().contiguous() for t in (*inputs, *outputs)]  # a copy must live until the launch is done
+    arrays = [wp.from_torch(t, dtype=p.mat33 if t.ndim == 3 else p.vector(size), return_ctype=True) for t in tensors]
     stream = wp.stream_from_torch(torch.cuda.current_stream(F.device)) if F.is_cuda else None
     wp.launch(kernel, dim=len(F), inputs=arrays, device=device, stream=stream)
-
-
-def _shared(tensor: torch.Tensor, dtype: type):
-    return wp.from_torch(tensor.detach().contiguous(), dtype=dtype, return_ctype=True)
