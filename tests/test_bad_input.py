@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -389,6 +391,33 @@ def test_a_run_that_explodes_says_who_where_and_what_helps(rollout, code, values
     text = sentence_of(caught)
     assert caught.value.status.code == code, text
     assert words in text and "particle 0 of 'block'" in text and "at substep 0" in text
+
+
+@pytest.mark.slow
+def test_a_run_that_explodes_stays_within_its_arrays(repository):
+    """Warp's debug mode checks every index, and ends the process where one is out of bounds."""
+    code = """
+import warp
+warp.config.mode = "debug"
+from tests.test_bad_input import EXPLOSIONS, STEPS, one_block
+for dtype, explosions in (("float32", EXPLOSIONS[:1]), ("float64", EXPLOSIONS)):
+    rollout = one_block(muscle=True).build(dt=1e-3, dtype=dtype).rollout(STEPS)
+    for code, values, words in explosions:
+        assert rollout.forward(values, check=False).status.code == code
+    rollout.forward()
+    rollout.backward({})
+print("within")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, timeout=600)
+    assert done.stdout.split()[-1:] == ["within"], done.stdout[-500:] + done.stderr[-500:]
+
+
+def test_two_threads_are_refused_in_the_debug_mode_they_would_crash_in(monkeypatch):
+    import warp as wp
+
+    monkeypatch.setattr(wp.config, "mode", "debug")
+    refused(lambda: one_block().build(dt=1e-4, threads=2), "debug mode")
+    assert one_block().build(dt=1e-4).threads == 1
 
 
 @pytest.mark.parametrize(("code", "values", "words"), EXPLOSIONS)
