@@ -263,6 +263,8 @@ class Rollout:
 
     def _checked(self, state: State) -> State:
         """The start state in the model's precision; `InputError` for a wrong shape or what is not finite."""
+        if not isinstance(state, State):
+            raise InputError(f"state: expected a State, got {type(state).__name__}; pass what final_state() returned.")
         made = {}
         for name, value in state.arrays().items():
             shape = (self.model.particle_count, *SHAPES[name])
