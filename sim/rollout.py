@@ -289,9 +289,11 @@ class Rollout:
 
     def _checked(self, state: State) -> State:
         """The start state in the model's precision; `InputError` for a wrong shape or what is not finite."""
+        if not callable(getattr(state, "arrays", None)):
+            raise InputError(f"state: expected a State, got {type(state).__name__}; pass what final_state() returned.")
         made, given = {}, state.arrays()
         for name, shape in self.model.state_shapes.items():
-            value = given[name]
+            value = given.get(name)
             made[name] = np.asarray(value, self.model.precision.numpy)
             if made[name].shape != shape or not np.isfinite(made[name]).all():
                 got = "NaN or infinity" if made[name].shape == shape else list(made[name].shape)

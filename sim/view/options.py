@@ -99,7 +99,7 @@ def _whole(name: str, value: Any, least: int) -> None:
 def _size(size: Any) -> tuple[int, int]:
     try:
         width, height = (int(extent) for extent in size)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         width = height = 0
     if not (1 <= width <= 16384 and 1 <= height <= 16384):
         raise InputError(f"view: expected size as (width, height) from 1 to 16384 pixels, got {size!r}; correct it.")
@@ -111,7 +111,7 @@ def _check_range(limits: Any) -> None:
         return
     try:
         lower, upper = (float(limit) for limit in limits)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         lower = upper = 0.0
     if not (lower < upper and upper - lower < float("inf")):
         raise InputError(f"view: expected color_range as (lower, upper), got {limits!r}; correct it.")
@@ -122,6 +122,6 @@ def _camera(camera: Any) -> Camera | None:
         return camera
     try:
         position, target = camera
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"view: expected camera as (position, target), got {camera!r}; correct it.") from None
     return Camera(position, target)
