@@ -1,12 +1,12 @@
 """An arguments dataclass is configuration, command line and documentation at once.
 
-    @dataclasses.dataclass(kw_only=True)
-    class Arguments:
-        \"\"\"Train the crawler by gradients through the simulation.\"\"\"
-        iterations: int = option(100, "how long to train")
-        folder: Path | None = option(None, "where the run is kept")
+@dataclasses.dataclass(kw_only=True)
+class Arguments:
+    \"\"\"Train the crawler by gradients through the simulation.\"\"\"
+    iterations: int = option(100, "how long to train")
+    folder: Path | None = option(None, "where the run is kept")
 
-    arguments = parse(Arguments, ["--iterations", "20"])
+arguments = parse(Arguments, ["--iterations", "20"])
 """
 
 import argparse

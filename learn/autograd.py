@@ -6,7 +6,7 @@ setting. With a policy there is one node a control interval; the gradient flows 
 
 import dataclasses
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,7 @@ import torch
 import warp as wp
 from torch.autograd.function import once_differentiable
 
-from learn.torch_law import TorchLaw
 from sim.errors import InputError
-from sim.mpm.state import FIELDS, State
 from sim.rollout import Rollout
 from sim.status import SimulationError, Status
 from sim.trajectory import Trajectory
@@ -26,33 +24,32 @@ Action = Mapping[str, torch.Tensor]
 
 
 class Observation(Mapping):
-    """What a policy sees at a control step: "<body>.position" and so on, tensors [batch, items, ...], and the time [s]."""
+    """What a policy sees at a control step: "<body>.position" and so on, tensors [batch, ...], and the time [s]."""
 
     def __init__(self, rollout: Rollout, fields: tuple[torch.Tensor, ...], step: int):
-        self._fields, self._rollout = dict(zip(FIELDS, fields, strict=True)), rollout
-        self._bodies = {b.model.name: b for b in rollout.binding.bodies}
+        self._views = rollout.binding.views(dict(zip(rollout.model.state_shapes, fields, strict=True)))
         self.step, self.time = step, step * rollout.model.dt
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        owner, _, field = name.rpartition(".")
-        if owner not in self._bodies or field not in self._fields:
-            raise KeyError(name)
-        body, value = self._bodies[owner], self._fields[field]
-        part = value[body.start : body.end]
-        return part.reshape(self._rollout.batch, body.items, *part.shape[1:])
+        return self._views[name]
 
     def __iter__(self) -> Iterator[str]:
-        return (f"{body}.{field}" for body in self._bodies for field in self._fields)
+        return iter(self._views)
 
     def __len__(self) -> int:
-        return len(self._bodies) * len(self._fields)
+        return len(self._views)
 
 
 Policy = Callable[[Observation], Action]
 
 
 def simulate(
-    rollout: Rollout, values: Values | None = None, *, policy: Policy | None = None, truncate_every: int | None = None
+    rollout: Rollout,
+    values: Values | None = None,
+    *,
+    policy: Policy | None = None,
+    truncate_every: int | None = None,
+    first_step: int = 0,
 ) -> Trajectory:
     """The trajectory for parameter values given as tensors; its arrays are tensors [frame, batch, item, ...] with gradients.
 
@@ -64,6 +61,8 @@ def simulate(
             reach at its end.
         truncate_every: control steps after which the gradient through the state is cut (truncated backpropagation
             through time). It biases the gradient on purpose, where a chaotic horizon makes the exact one useless.
+        first_step: substep at which the run begins, where it continues an earlier one from initial values taken there;
+            the times of the frames and of the observations count from it.
 
     Errors: `InputError` for names and shapes, `SimulationError` when the run fails, and in backward when the gradient is
         not finite. A second derivative is refused by torch with a sentence.
@@ -71,9 +70,27 @@ def simulate(
     given = {name: _tensor(value, rollout) for name, value in (values or {}).items()}
     rollout.model.check_names(given)
     if policy is None:
-        arrays, _, trajectory = _run(rollout, given, None, 0)
+        arrays, _, trajectory = _run(rollout, given, None, first_step)
         return Trajectory(times=trajectory.times, arrays=arrays, metadata=trajectory.metadata, status=trajectory.status)
-    return _closed_loop(rollout, given, policy, truncate_every)
+    return _closed_loop(rollout, given, policy, truncate_every, first_step)
+
+
+def linearise(rollout: Rollout, values: Values, directions: Values) -> tuple[Trajectory, dict[str, torch.Tensor]]:
+    """The trajectory for parameter values, and its derivatives along directions: name -> [direction, frame, batch, ...].
+
+    Args:
+        values: as in `simulate`.
+        directions: parameter name -> [direction, *shape of its value]; others do not change.
+
+    Errors: `InputError` for names, shapes and laws given as torch modules, `SimulationError` when the run fails or a
+        derivative is not finite.
+    """
+    given = {name: _numpy(_tensor(value, rollout)) for name, value in values.items()}
+    plain, device = rollout.forward(given), _torch_device(rollout)
+    moved = rollout.tangent({name: _numpy(_tensor(direction, rollout)) for name, direction in directions.items()})
+    arrays = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in plain.items()}
+    tangents = {name: torch.from_numpy(array).to(device) for name, array in moved.items()}
+    return Trajectory(times=plain.times, arrays=arrays, metadata=plain.metadata, status=plain.status), tangents
 
 
 class Simulator(torch.nn.Module):
@@ -93,8 +110,16 @@ class Simulator(torch.nn.Module):
         super().__init__()
         self.rollout, self.policy, self.smooth, self.truncate_every = rollout, policy, smooth, truncate_every
 
-    def forward(self, values: Values | None = None) -> Trajectory:
-        return simulate(self.rollout, values, policy=self.policy, truncate_every=self.truncate_every)
+    def forward(self, values: Values | None = None, first_step: int = 0) -> Trajectory:
+        return simulate(
+            self.rollout, values, policy=self.policy, truncate_every=self.truncate_every, first_step=first_step
+        )
+
+    def linearise(self, values: Values, directions: Values) -> tuple[Trajectory, dict[str, torch.Tensor]]:
+        """The trajectory and its derivatives along directions of the values; see `learn.autograd.linearise`."""
+        if self.policy is not None:
+            raise InputError("linearise: expected a simulator without a policy, got one; use its gradient (Pathwise).")
+        return linearise(self.rollout, values, directions)
 
     @property
     def simulator_calls(self) -> int:
@@ -109,8 +134,9 @@ class _Node(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, rollout, start, first_step, names, has_state, *tensors):
-        state = State(*(_numpy(t) for t in tensors[:4])) if has_state else None
-        values = {name: _numpy(t) for name, t in zip(names, tensors[4 * has_state :], strict=False)}
+        count = len(rollout.model.state_shapes) if has_state else 0
+        state = _state(rollout, tensors[:count]) if has_state else None
+        values = {name: _numpy(t) for name, t in zip(names, tensors[count:], strict=False)}
         trajectory = rollout.forward(values, state=state, first_step=first_step)
         ctx.rollout, ctx.record, ctx.names, ctx.has_state = rollout, rollout.last, names, has_state
         ctx.like = tensors
@@ -126,9 +152,9 @@ class _Node(torch.autograd.Function):
     def backward(ctx, *adjoints):
         rollout, count = ctx.rollout, len(ctx.outputs)
         seeds = {n: _numpy(a) for n, a in zip(ctx.outputs, adjoints[:count], strict=True) if a is not None}
-        final = State(*(_numpy(a) for a in adjoints[count:]))
-        laws = _laws(rollout)
-        gradients = rollout.backward(seeds, record=ctx.record, final=final)
+        final = _state(rollout, adjoints[count:])
+        laws = rollout.binding.external_laws
+        gradients = rollout.backward(seeds, record=ctx.record, final=final, names=ctx.names)
         by_input = list(gradients.state.arrays().values()) if ctx.has_state else []
         by_input += [gradients[name] for name in ctx.names]
         made = [torch.as_tensor(g) for g in by_input] + [g for law in laws for g in law.gradients]
@@ -139,7 +165,7 @@ class _Node(torch.autograd.Function):
 def _run(rollout: Rollout, given: Values, state: tuple | None, first_step: int) -> tuple[dict, tuple, Trajectory]:
     """Recorded arrays, final state and the plain trajectory of one node."""
     box: list[Trajectory] = []
-    weights = [w for law in _laws(rollout) for w in law.parameters()]
+    weights = [w for law in rollout.binding.external_laws for w in law.parameters()]
     inputs = (*(state or ()), *given.values(), *weights)
     outputs = _Node.apply(rollout, box, first_step, tuple(given), state is not None, *inputs)
     trajectory = box[0]
@@ -151,7 +177,7 @@ def _run(rollout: Rollout, given: Values, state: tuple | None, first_step: int) 
 
 
 def _closed_loop(
-    rollout: Rollout, given: dict[str, torch.Tensor], policy: Policy, truncate_every: int | None
+    rollout: Rollout, given: dict[str, torch.Tensor], policy: Policy, truncate_every: int | None, first_step: int
 ) -> Trajectory:
     """One node a control interval, the policy between them."""
     every, record_every = rollout.control_every, rollout.record_every
@@ -161,32 +187,34 @@ def _closed_loop(
             f"({record_every}) to divide or be a multiple of it; choose other numbers."
         )
     piece = _piece(rollout)
-    constant = {n: v for n, v in given.items() if n.rpartition(".")[2] not in FIELDS}
-    state = _initial(rollout, given)
+    state, initial = _initial(rollout, given)
+    constant = {n: v for n, v in given.items() if n not in initial}
     knots = _first_knots(rollout, constant)
     parts: list[dict[str, torch.Tensor]] = []
     last: list[Trajectory] = []
     for step in range(0, rollout.steps, every):
         if truncate_every and step and step // every % truncate_every == 0:
             state = tuple(field.detach() for field in state)
-        action = policy(Observation(rollout, state, step))
+        action = policy(Observation(rollout, state, first_step + step))
         controls = _controls(rollout, action, knots)
         try:
-            arrays, state, plain = _run(piece, {**constant, **controls}, state, step)
+            arrays, state, plain = _run(piece, {**constant, **controls}, state, first_step + step)
         except SimulationError as error:
-            raise SimulationError(_shifted(error, step)) from None
+            raise SimulationError(_shifted(error, first_step + step)) from None
         last = [plain]
         parts.append(arrays if not parts else {n: a[1:] for n, a in arrays.items()})
-    return _joined(rollout, parts, last[0])
+    return _joined(rollout, parts, last[0], first_step)
 
 
-def _joined(rollout: Rollout, parts: list[dict[str, torch.Tensor]], last: Trajectory) -> Trajectory:
+def _joined(
+    rollout: Rollout, parts: list[dict[str, torch.Tensor]], last: Trajectory, first_step: int
+) -> Trajectory:
     """The whole trajectory, thinned to the rollout's own frames."""
     piece = _piece(rollout)
     steps = [0] + [s + f for s in range(0, rollout.steps, piece.steps) for f in piece.frame_steps[1:]]
     keep = [index for index, step in enumerate(steps) if step in set(rollout.frame_steps)]
     arrays = {name: torch.cat([part[name] for part in parts])[keep] for name in parts[0]}
-    times = np.asarray(steps)[keep] * rollout.model.dt
+    times = (first_step + np.asarray(steps)[keep]) * rollout.model.dt
     metadata = {**last.metadata, "steps": rollout.steps}
     return Trajectory(times=times, arrays=arrays, metadata=metadata, status=last.status)
 
@@ -215,30 +243,27 @@ def _piece(rollout: Rollout) -> Rollout:
     return _PIECES[rollout]
 
 
-def _initial(rollout: Rollout, given: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """The start state as tensors; initial values given as tensors keep their gradient."""
+def _initial(rollout: Rollout, given: dict[str, torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], set[str]]:
+    """The start state as tensors, and the names of its parts; initial values given as tensors keep their gradient."""
     rollout.binding.set({})
-    plain, device, fields = rollout.binding.initial_state(), _torch_device(rollout), []
-    for field, array in plain.arrays().items():
-        parts = []
-        for body in rollout.binding.bodies:
-            name = f"{body.model.name}.{field}"
-            value = torch.from_numpy(array[body.start : body.end]).to(device)
-            if name in given:
-                parameter = rollout.model.parameters()[name]
-                aligned = parameter.aligned(_numpy(given[name])).shape
-                full = given[name].to(value).reshape(aligned).expand(parameter.shape)
-                value = full.reshape(value.shape)
-            parts.append(value)
-        fields.append(torch.cat(parts))
-    return tuple(fields)
+    plain, device = rollout.binding.initial_state(), _torch_device(rollout)
+    views = rollout.binding.views({n: torch.from_numpy(a).to(device) for n, a in plain.arrays().items()})
+    for name in views.keys() & given.keys():
+        parameter = rollout.model.parameters()[name]
+        aligned = parameter.aligned(_numpy(given[name])).shape
+        views[name] = given[name].to(views[name]).reshape(aligned).expand(parameter.shape)
+    return tuple(rollout.binding.unite(views, torch.cat).values()), set(views)
+
+
+def _state(rollout: Rollout, tensors: Iterable[torch.Tensor]) -> Any:
+    """The state of tensors in the order of its arrays."""
+    return rollout.model.make_state(dict(zip(rollout.model.state_shapes, map(_numpy, tensors), strict=True)))
 
 
 def _first_knots(rollout: Rollout, constant: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Pose [batch, 7] of every collider at the start."""
+    """Pose [batch, 7] of every collider at the start, where there are any."""
     parameters, knots = rollout.model.parameters(), {}
-    for collider in rollout.model.colliders:
-        name = f"{collider.name}.pose"
+    for name in (n for n in parameters if n.endswith(".pose")):
         value = constant.pop(name, None)
         full = torch.as_tensor(parameters[name].expand(_numpy(value)) if value is not None else parameters[name].value)
         knots[name] = full[:, 0].to(_torch_device(rollout))
@@ -250,20 +275,14 @@ def _controls(rollout: Rollout, action: Action, knots: dict[str, torch.Tensor]) 
     controls = {}
     rollout.model.check_names(action)
     for name, value in action.items():
-        if name.endswith(".activation"):
-            controls[name] = value.unsqueeze(1)
-        elif name in knots:
+        if name in knots:
             controls[name] = torch.stack([knots[name].to(value), value], dim=1)
             knots[name] = value
+        elif rollout.model.parameters()[name].timed:
+            controls[name] = value.unsqueeze(1)
         else:
             raise InputError(f"policy: expected activations and poses, got {name!r}; pass constants in `values`.")
     return controls
-
-
-def _laws(rollout: Rollout) -> list[TorchLaw]:
-    """The torch laws of a rollout, each once."""
-    found = {id(b.law): b.law for b in rollout.binding.bodies if isinstance(b.law, TorchLaw)}
-    return list(found.values())
 
 
 def _torch_device(rollout: Rollout) -> torch.device:

@@ -43,6 +43,10 @@ class Method(abc.ABC):
     def reset(self) -> None:
         """Set the attributes that STATE names to their start."""
 
+    def restart(self) -> None:
+        """Go on with another loss, as the next stage of a curriculum poses; a method forgets what no longer holds."""
+        self.finished = ""
+
     @abc.abstractmethod
     def ask(self) -> Query:
         """What to find out next."""

@@ -11,6 +11,10 @@ from collections.abc import Callable
 import torch
 import warp as wp
 
+from learn.native.particles import particle_stages
+from learn.native.products import assembly_product, features_product
+from learn.native.stages import Stages, lane_stages
+from learn.native.strain import LaneAssembly, LaneFeatures
 from sim.precision import Precision, precision
 
 
@@ -22,10 +26,13 @@ class Features:
         size: number of features.
         vjp: optional, precision -> Warp function (F: mat33, g: vec(size)) -> mat33, the gradient of f(F) . g; without
             it Warp differentiates.
+        lanes: optional, the same as native code on vector registers, for rollouts on a CPU.
     """
 
-    def __init__(self, function: Callable, size: int, vjp: Callable | None = None):
-        self.function, self.size, self.vjp = function, size, vjp
+    def __init__(
+        self, function: Callable, size: int, vjp: Callable | None = None, *, lanes: LaneFeatures | None = None
+    ):
+        self.function, self.size, self.vjp, self.lanes = function, size, vjp, lanes
 
     def value(self, F: torch.Tensor) -> torch.Tensor:
         """Features [n, size] of F [n, 3, 3]."""
@@ -35,7 +42,7 @@ class Features:
 
     def pull_back(self, F: torch.Tensor, adjoint: torch.Tensor) -> torch.Tensor:
         """Gradient [n, 3, 3] of features : adjoint [n, size] with respect to F."""
-        made = torch.empty_like(F)
+        made = F.new_empty(F.shape)
         kernel = _feature_kernels(self.function, self.vjp, self.size, _precision(F))[1]
         _launch(kernel, [F, adjoint], [made], self.size)
         return made
@@ -47,39 +54,38 @@ class Assembly:
     Args:
         function: precision -> Warp function (F: mat33, c: vec(size)) -> mat33, which Warp can differentiate.
         size: number of coefficients.
+        lanes: optional, the same as native code on vector registers, for rollouts on a CPU.
     """
 
-    def __init__(self, function: Callable, size: int):
-        self.function, self.size = function, size
+    def __init__(self, function: Callable, size: int, *, lanes: LaneAssembly | None = None):
+        self.function, self.size, self.lanes = function, size, lanes
 
     def value(self, F: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         """Tensors [n, 3, 3]."""
-        made = torch.empty_like(F)
+        made = F.new_empty(F.shape)
         _launch(_assembly_kernels(self.function, self.size, _precision(F))[0], [F, c], [made], self.size)
         return made
 
     def pull_back(self, F: torch.Tensor, c: torch.Tensor, adjoint: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Gradients of T : adjoint with respect to F and c."""
-        dF, dc = torch.empty_like(F), torch.empty_like(c)
+        dF, dc = F.new_empty(F.shape), c.new_empty(c.shape)
         _launch(_assembly_kernels(self.function, self.size, _precision(F))[1], [F, c, adjoint], [dF, dc], self.size)
         return dF, dc
 
 
+def law_stages(features: Features, assembly: Assembly, widths: tuple[int, int], p: Precision) -> Stages:
+    """Kernels of a recorded law around its network, whose rows of input and output have these widths."""
+    if features.lanes is not None and assembly.lanes is not None:
+        return lane_stages(features.lanes, assembly.lanes, widths, p)
+    return particle_stages(
+        (features.function, features.vjp, features.size), (assembly.function, assembly.size), widths, p
+    )
+
+
 @functools.cache
 def _feature_kernels(function: Callable, vjp: Callable | None, size: int, p: Precision) -> tuple[wp.Kernel, wp.Kernel]:
-    real, mat33, vec = p.real, p.mat33, p.vector(size)
-    features = function(p)
-
-    @wp.func
-    def contracted(F: mat33, g: vec) -> real:
-        return wp.dot(features(F), g)
-
-    @wp.func
-    def differentiated(F: mat33, g: vec) -> mat33:
-        gF, gg = wp.grad(contracted)(F, g)
-        return gF
-
-    gradient = differentiated if vjp is None else vjp(p)
+    mat33, vec = p.mat33, p.vector(size)
+    features, product = function(p), features_product(function, vjp, size, p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def evaluate_features(F: wp.array(dtype=mat33), made: wp.array(dtype=vec)):
@@ -89,19 +95,15 @@ def _feature_kernels(function: Callable, vjp: Callable | None, size: int, p: Pre
     @wp.kernel(enable_backward=False, module="unique")
     def features_vjp(F: wp.array(dtype=mat33), adjoint: wp.array(dtype=vec), made: wp.array(dtype=mat33)):
         i = wp.tid()
-        made[i] = gradient(F[i], adjoint[i])
+        made[i] = product(F[i], adjoint[i])
 
     return evaluate_features, features_vjp
 
 
 @functools.cache
 def _assembly_kernels(function: Callable, size: int, p: Precision) -> tuple[wp.Kernel, wp.Kernel]:
-    real, mat33, vec = p.real, p.mat33, p.vector(size)
-    assemble = function(p)
-
-    @wp.func
-    def contracted(F: mat33, c: vec, A: mat33) -> real:
-        return wp.ddot(assemble(F, c), A)
+    mat33, vec = p.mat33, p.vector(size)
+    assemble, product = function(p), assembly_product(function, size, p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def evaluate_assembly(F: wp.array(dtype=mat33), c: wp.array(dtype=vec), made: wp.array(dtype=mat33)):
@@ -117,7 +119,7 @@ def _assembly_kernels(function: Callable, size: int, p: Precision) -> tuple[wp.K
         dc: wp.array(dtype=vec),
     ):
         i = wp.tid()
-        gF, gc, gA = wp.grad(contracted)(F[i], c[i], adjoint[i])
+        gF, gc = product(F[i], c[i], adjoint[i])
         dF[i] = gF
         dc[i] = gc
 
@@ -134,10 +136,7 @@ def _launch(kernel: wp.Kernel, inputs: list[torch.Tensor], outputs: list[torch.T
     F = inputs[0]
     p = _precision(F)
     device = wp.device_from_torch(F.device)
-    arrays = [_shared(t, p.mat33 if t.ndim == 3 else p.vector(size)) for t in (*inputs, *outputs)]
+    tensors = [t.detach().contiguous() for t in (*inputs, *outputs)]  # a copy must live until the launch is done
+    arrays = [wp.from_torch(t, dtype=p.mat33 if t.ndim == 3 else p.vector(size), return_ctype=True) for t in tensors]
     stream = wp.stream_from_torch(torch.cuda.current_stream(F.device)) if F.is_cuda else None
     wp.launch(kernel, dim=len(F), inputs=arrays, device=device, stream=stream)
-
-
-def _shared(tensor: torch.Tensor, dtype: type):
-    return wp.from_torch(tensor.detach().contiguous(), dtype=dtype, return_ctype=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 
 from learn.space import Space, Unknown
 from sim.errors import InputError
@@ -29,7 +30,8 @@ class Evaluation:
         residuals: optional [m] or [environments, m] with loss = |residuals|^2 / 2, for Gauss-Newton methods.
         log_probability: optional [environments], of the actions a stochastic policy took, for score-function gradients.
         failure: the sentence of a run that failed; its loss is +inf.
-        simulator_calls: what it cost.
+        ranked: whether the loss counts when the best unknowns are chosen.
+        simulator_calls: what it cost; 0: one forward of the problem.
     """
 
     loss: torch.Tensor
@@ -37,6 +39,7 @@ class Evaluation:
     residuals: torch.Tensor | None = None
     log_probability: torch.Tensor | None = None
     failure: str = ""
+    ranked: bool = True
     simulator_calls: int = 0
 
     @property
@@ -59,8 +62,9 @@ class Evaluation:
 class Problem(abc.ABC):
     """Unknowns and a loss to minimise over them.
 
-    `comparable` says whether a lower loss means better unknowns. Where every evaluation draws other data, or a
-    curriculum raises the difficulty, it does not, and the result of a training is its last unknowns, not its best.
+    `comparable` says whether a lower loss means better unknowns. Where every evaluation draws other data it does not,
+    and the result of a training is its last unknowns, not its best. Losses of different `stage` are never compared: a
+    curriculum that raises the difficulty counts it up.
 
     Args:
         unknowns: what may change.
@@ -89,6 +93,7 @@ class Problem(abc.ABC):
             )
         self.environments, self.parallel = environments, parallel
         self.smooth, self.steps_per_call = smooth, steps_per_call
+        self.stage = 0
 
     @abc.abstractmethod
     def compute(self, values: Values) -> Any:
@@ -112,10 +117,48 @@ class Problem(abc.ABC):
 
         Errors: none for a simulation that fails or a loss that is not finite; `InputError` for a wrong shape.
         """
-        if theta.shape[-1:] != (self.space.dimension,) or theta.ndim != 1:
-            expected, got = [self.space.dimension], list(theta.shape)
-            raise InputError(f"evaluate: expected coordinates of shape {expected}, got {got}; reshape them.")
-        return self._run(theta if self.parallel == 1 else theta.expand(self.parallel, -1), gradient, seed)
+        return self._run(self._one_candidate(theta), gradient, seed)
+
+    def linearise(self, theta: torch.Tensor, *, seed: int | None = None) -> tuple[Evaluation, torch.Tensor | None]:
+        """The evaluation at coordinates [dimension], and the exact Jacobian of its residuals, [*residuals, dimension].
+
+        By forward-mode differentiation. There is no Jacobian where the simulation fails or the loss is not finite.
+
+        Errors: `InputError` for a wrong shape, a problem without residuals, or a simulator without a tangent.
+        """
+        theta, calls = self._one_candidate(theta.detach()), self.linearise_calls()
+        try:
+            with seeded(seed), torch.no_grad():
+                evaluation, jacobian = self.differentiate(theta)
+        except SimulationError as error:
+            return dataclasses.replace(self._failed(str(error)), simulator_calls=calls), None
+        evaluation = _checked(dataclasses.replace(evaluation, simulator_calls=calls))
+        return evaluation, None if evaluation.failure else jacobian
+
+    def linearise_calls(self) -> int:
+        """Simulator calls of `linearise`: a derivative along one direction counts like a forward."""
+        return 2 * self.space.dimension * self.calls()
+
+    def differentiate(self, theta: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        """The evaluation and the Jacobian of its residuals; one `compute` with dual numbers a coordinate."""
+        pairs = [self._along(theta, unit) for unit in torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)]
+        return pairs[0][0], torch.stack([column for _, column in pairs], dim=-1)
+
+    def _along(self, theta: torch.Tensor, direction: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        """The evaluation, and the derivative of its residuals along a direction of the coordinates."""
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(theta.clone(), direction.expand_as(theta).clone())
+            try:
+                made = _as_evaluation(self.compute(self.space.values(dual)))
+            except NotImplementedError as error:  # how torch says that an operation has no forward mode
+                raise InputError(
+                    "linearise: expected a loss of operations that have a forward mode, got one that has none, `simulate` for "
+                    "example; use SimulationProblem, or FiniteDifference."
+                ) from error
+            residuals, column = forward_ad.unpack_dual(residuals_of(made.residuals))
+            loss = forward_ad.unpack_dual(made.loss).primal
+            plain = dataclasses.replace(made, loss=loss, residuals=residuals, metrics=made.numbers())
+        return plain, torch.zeros_like(residuals) if column is None else column
 
     def evaluate_all(self, candidates: torch.Tensor, *, seed: int | None = None) -> list[Evaluation]:
         """The losses at coordinates [candidates, dimension], without gradient and with the same randomness for all."""
@@ -127,6 +170,20 @@ class Problem(abc.ABC):
     def install(self, theta: torch.Tensor) -> Values:
         """Physical values of coordinates; a problem with a module also leaves them there, as the result."""
         return self.space.values(theta)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What one evaluation leaves for the next; most problems leave nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most problems have nothing to load
+        """Continue from what `state_dict` gave."""
+
+    def _one_candidate(self, theta: torch.Tensor) -> torch.Tensor:
+        """The coordinates as `compute` wants them; `InputError` for a wrong shape."""
+        if theta.shape[-1:] != (self.space.dimension,) or theta.ndim != 1:
+            expected, got = [self.space.dimension], list(theta.shape)
+            raise InputError(f"evaluate: expected coordinates of shape {expected}, got {got}; reshape them.")
+        return theta if self.parallel == 1 else theta.expand(self.parallel, -1)
 
     def _evaluate_group(self, group: torch.Tensor, seed: int | None) -> list[Evaluation]:
         """One forward for up to `parallel` candidates; the last fills what is missing, the first carries the cost."""
@@ -143,7 +200,8 @@ class Problem(abc.ABC):
                 made = self.compute(self.space.values(theta))
         except SimulationError as error:
             return self._failed(str(error))
-        evaluation = dataclasses.replace(_as_evaluation(made), simulator_calls=self.environments)
+        evaluation = _as_evaluation(made)
+        evaluation = dataclasses.replace(evaluation, simulator_calls=evaluation.simulator_calls or self.environments)
         if not together and evaluation.loss.shape != (self.parallel,):
             got = f"{list(evaluation.loss.shape)}; return one loss for each candidate."
             raise InputError(f"problem: expected a loss of shape [{self.parallel}] for parallel candidates, got {got}")
@@ -180,6 +238,16 @@ def seeded(seed: int | None) -> Iterator[None]:
 def draw_seed(rng: torch.Generator) -> int:
     """A seed for one evaluation, drawn from the generator of the training."""
     return int(torch.randint(2**62, (), generator=rng))
+
+
+def residuals_of(residuals: torch.Tensor | None) -> torch.Tensor:
+    """The residuals; `InputError` where there are none."""
+    if residuals is None:
+        raise InputError(
+            "problem: expected residuals, of which the loss is half the square, got none; give the objective `residuals`, or "
+            "choose a method that needs only the gradient."
+        )
+    return residuals
 
 
 def _as_evaluation(made: Any) -> Evaluation:

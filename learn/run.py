@@ -1,10 +1,10 @@
 """A training that leaves a folder: checkpoint, metrics, plot; that can be stopped, killed and continued bit for bit.
 
-    configuration.json    arguments, seed and versions
-    checkpoint.pt         the method's state and the best unknowns, replaced as a whole
-    metrics.jsonl         one line an iteration
-    tensorboard/          the same numbers
-    loss.png              the loss over simulator calls
+configuration.json    arguments, seed and versions
+checkpoint.pt         the method's state and the best unknowns, replaced as a whole
+metrics.jsonl         one line an iteration
+tensorboard/          the same numbers
+loss.png              the loss over simulator calls
 """
 
 import contextlib

@@ -1,13 +1,16 @@
 """The problem of a simulator and an objective: train its policy, identify its parameters, or both at once."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 
 import torch
+from torch.autograd import forward_ad
 
 from learn.objectives.base import Objective
-from learn.problem import Evaluation, Problem, Values
+from learn.problem import Evaluation, Problem, Values, residuals_of
 from learn.space import Unknown
 from sim.errors import InputError
+from sim.trajectory import Trajectory
 
 
 class SimulationProblem(Problem):
@@ -59,12 +62,42 @@ class SimulationProblem(Problem):
         given = {name: values[name] for name in self._given}
         trajectory = torch.func.functional_call(self.simulator, weights, (given,))
         policy = getattr(self.simulator, "policy", None)
+        judged = self.objective.judge(trajectory)
         return Evaluation(
-            loss=self.objective(trajectory),
-            metrics=self.objective.metrics(trajectory),
-            residuals=self.objective.residuals(trajectory),
+            loss=judged.loss,
+            metrics=judged.metrics,
+            residuals=judged.residuals,
             log_probability=getattr(policy, "log_probability", None),
         )
+
+    def linearise_calls(self) -> int:
+        return (1 + self.space.dimension) * self.calls()
+
+    def differentiate(self, theta: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        """The evaluation and the Jacobian of its residuals, by the tangent of the simulator along every coordinate."""
+        self._check_tangent()
+        values, directions = self.space.values(theta), self.space.tangents(theta)
+        trajectory, moved = self.simulator.linearise(values, directions)
+        judged = self.objective.judge(trajectory)
+        columns = [self._push(trajectory, {n: t[k] for n, t in moved.items()}) for k in range(self.space.dimension)]
+        made = Evaluation(loss=judged.loss, metrics=judged.metrics, residuals=residuals_of(judged.residuals))
+        return made, torch.stack(columns, dim=-1)
+
+    def _push(self, trajectory: Trajectory, moved: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Derivative of the residuals when the trajectory changes by `moved`."""
+        with forward_ad.dual_level():
+            arrays = {name: forward_ad.make_dual(trajectory[name], tangent) for name, tangent in moved.items()}
+            changed = dataclasses.replace(trajectory, arrays={**trajectory.arrays, **arrays})
+            residuals, column = forward_ad.unpack_dual(residuals_of(self.objective.residuals(changed)))
+        return torch.zeros_like(residuals) if column is None else column
+
+    def _check_tangent(self) -> None:
+        if self._weights or not hasattr(self.simulator, "linearise"):
+            kind = "trainable weights" if self._weights else type(self.simulator).__name__
+            raise InputError(
+                f"linearise: expected unknown parameters of a rollout alone, got {kind}; use FiniteDifference, or a method "
+                "that needs only the gradient."
+            )
 
     def install(self, theta: torch.Tensor) -> Values:
         values = self.space.values(theta)

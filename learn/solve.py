@@ -53,6 +53,7 @@ class Progress:
     best_theta: torch.Tensor | None = None
     failures: int = 0
     evaluations: int = 0
+    stage: int = 0
     first_failure: str = ""
 
     def state_dict(self) -> dict[str, Any]:
@@ -75,7 +76,8 @@ class Iteration:
 
     def snapshot(self) -> dict[str, Any]:
         """What `solve(snapshot=...)` continues from, bit for bit."""
-        return {"method": self.method.state_dict(), "progress": self.progress.state_dict()}
+        states = {"method": self.method.state_dict(), "progress": self.progress.state_dict()}
+        return {**states, "problem": self.problem.state_dict()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,7 @@ def solve(
     progress, history = Progress(), []
     if snapshot is not None:
         method.load_state_dict(snapshot["method"])
+        problem.load_state_dict(snapshot.get("problem", {}))
         progress, history = Progress(**snapshot["progress"]), list(snapshot.get("history", []))
     _check_affordable(problem, method, budget, progress)
     callbacks, before, started = tuple(callbacks), progress.seconds, time.perf_counter()
@@ -145,7 +148,7 @@ def _iterate(problem: Problem, method: Method, progress: Progress) -> tuple[dict
     estimates = _answer(problem, query, method.rng)
     best = min(range(len(estimates)), key=lambda i: estimates[i].value)
     logged = method.tell(query, estimates)
-    improved = _account(progress, query, estimates, best, problem.comparable)
+    improved = _account(progress, query, estimates, best, problem)
     record: dict[str, Any] = {
         "iteration": progress.iteration,
         "simulator_calls": progress.simulator_calls,
@@ -165,16 +168,23 @@ def _answer(problem: Problem, query: Query, rng: torch.Generator) -> list[Estima
     return [query.estimator(problem, theta, rng) for theta in query.candidates]
 
 
-def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], best: int, comparable: bool) -> bool:
-    """Count an iteration and keep its best candidate if it is better than all before, or if they cannot be compared."""
+def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], best: int, problem: Problem) -> bool:
+    """Count an iteration and keep its best candidate if it is better than all before, or if they cannot be compared.
+
+    Until one is ranked, the last is kept.
+    """
+    if problem.stage != progress.stage:
+        progress.stage, progress.best_loss = problem.stage, math.inf
     progress.iteration += 1
     progress.evaluations += len(estimates)
     progress.simulator_calls += sum(e.simulator_calls for e in estimates)
     progress.failures += sum(not e.ok for e in estimates)
     progress.first_failure = progress.first_failure or next((e.failure for e in estimates if e.failure), "")
-    improved = estimates[best].value < progress.best_loss if comparable else estimates[best].ok
+    value, ok = estimates[best].value, estimates[best].ok
+    improved = (estimates[best].ranked and value < progress.best_loss) if problem.comparable else ok
     if improved:
-        progress.best_loss = estimates[best].value
+        progress.best_loss = value
+    if improved or (ok and not math.isfinite(progress.best_loss)):
         progress.best_theta = query.candidates[best].detach().clone()
     return improved
 

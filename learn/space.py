@@ -78,6 +78,10 @@ class Unknown:
         scaled = coordinates if self.spread == 1.0 else coordinates * self.spread
         return scaled.exp() if self.is_log else scaled
 
+    def slope(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """Derivative of the physical value with respect to its coordinate, entry by entry."""
+        return self.spread * (self.value(coordinates) if self.is_log else torch.ones_like(coordinates))
+
     def coordinate(self, value: torch.Tensor) -> torch.Tensor:
         """Coordinates of physical values, entry by entry."""
         return (value.log() if self.is_log else value) / self.spread
@@ -127,6 +131,16 @@ class Space:
             for u, part in zip(self.unknowns, self._slices, strict=True)
         }
 
+    def tangents(self, theta: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Derivatives of `values` with respect to each coordinate in turn, [dimension, ..., *shape]."""
+        units = torch.eye(self.dimension, dtype=theta.dtype, device=theta.device)
+        units = units.reshape(self.dimension, *(1,) * (theta.ndim - 1), self.dimension)
+        lead = (self.dimension, *theta.shape[:-1])
+        return {
+            u.name: (units[..., part] * u.slope(theta[..., part])).reshape((*lead, *u.shape)).to(u.initial.dtype)
+            for u, part in zip(self.unknowns, self._slices, strict=True)
+        }
+
     def coordinates(self, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Coordinates [dimension] of physical values; the inverse of `values`."""
         parts = [u.coordinate(values[u.name].to(self.dtype)).reshape(-1) for u in self.unknowns]
@@ -140,6 +154,11 @@ class Space:
     def noise(self, count: int, rng: torch.Generator) -> torch.Tensor:
         """Standard normal numbers [count, dimension]; the same on every device."""
         return torch.randn(count, self.dimension, generator=rng, dtype=self.dtype).to(self.device)
+
+    def entry_names(self) -> list[str]:
+        """A name for each coordinate: that of its unknown, with an index where it has several entries."""
+        indices = [(u.name, i) for u in self.unknowns for i in np.ndindex(u.shape)]
+        return [name + (f"[{', '.join(map(str, index))}]" if index else "") for name, index in indices]
 
     def describe_not_finite(self, vector: torch.Tensor) -> str:
         """A clause naming the first unknown where the vector [dimension] is not finite; empty if there is none."""

@@ -1,4 +1,4 @@
-"""Constitutive laws written in torch, called at every substep on tensors that share the solver's memory."""
+"""Constitutive laws written in torch, evaluated at every substep on memory that is shared with the solver."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -6,7 +6,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 import warp as wp
 
-STEP, READ, WRITE = 0, 1, 2  # entries of the solver's clock
+from learn.native.packed import Dense
+from learn.native.recorded import RecordedLaw
+from learn.pointwise import Assembly, Features, law_stages
+from sim.mpm.transfers import READ, WRITE
 
 
 @runtime_checkable
@@ -20,19 +23,30 @@ class ExplicitLaw(Protocol):
         """The module's value at F [n, 3, 3], and what `pull_back` needs."""
 
     def pull_back(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Sequence[torch.Tensor | None]]:
-        """Gradient of value : adjoint with respect to F, and to every parameter in the order of `parameters()`."""
+        """Gradients of value : adjoint with respect to F, and to every parameter in the order of `parameters()`."""
+
+
+@runtime_checkable
+class DenseLaw(Protocol):
+    """A module that is T(F, network(f(F))) with a dense network: on a CPU, a rollout runs it without Python."""
+
+    FEATURES: Features
+    ASSEMBLY: Assembly
+
+    def dense(self) -> Dense | None:
+        """The network; None if the module is more than that."""
 
 
 class TorchLaw(torch.nn.Module):
-    """A constitutive law given by torch modules and called at every substep.
+    """A constitutive law given by torch modules and evaluated at every substep.
 
     Args:
         kirchhoff: module, deformation gradient [n, 3, 3] -> Kirchhoff stress [n, 3, 3] in Pa.
         return_map: optional module, trial deformation gradient [n, 3, 3] -> deformation gradient [n, 3, 3].
 
     Backward evaluates the module again at each substep and keeps what it saved until the substep's adjoint is done, so
-    that no graph outlives one substep. Modules that are an `ExplicitLaw` need no graph at all. The weights
-    get their gradient through `simulate` like any other tensor.
+    that no graph outlives one substep. Modules that are an `ExplicitLaw` need no graph at all, and those that are a
+    `DenseLaw` no call from Python. The weights get their gradient through `simulate` like any other tensor.
     """
 
     is_external_law = True
@@ -46,39 +60,101 @@ class TorchLaw(torch.nn.Module):
     def to_dict(self) -> dict:
         return {"kind": "TorchLaw", "kirchhoff": type(self.kirchhoff).__name__}
 
+    def bind(self, solver, body) -> "_BoundLaw":
+        """Called by the solver: the law on one body."""
+        return _BoundLaw(self, solver, body)
+
     def clear_gradients(self) -> None:
         """Called by the rollout before a backward."""
         self.gradients = [torch.zeros_like(w) for w in self.parameters()]
         self._slots = {id(w): slot for slot, w in enumerate(self.parameters())}
 
     def gather(self, weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> None:
-        """Add one substep's gradients of some of the weights."""
+        """Add gradients of some of the weights."""
         for weight, gradient in zip(weights, gradients, strict=True):
             if gradient is not None:
                 self.gradients[self._slots[id(weight)]] += gradient
 
-    def record_stress(self, program, solver, body, *, keep: bool) -> None:
-        """Called by the solver: write the stress of this body's particles; `keep` what its adjoint needs."""
-        body.external = _SubstepLaw(self.kirchhoff, solver, body, self)
-        program.call(body.external.evaluate_stress if keep else body.external.stress)
 
-    def record_stress_vjp(self, program, solver, body) -> None:
-        program.call(body.external.stress_vjp)
+class _BoundLaw:
+    """A law on one body: what the solver records, and what has to happen around a run."""
 
-    def record_return_map(self, program, solver, body) -> None:
-        if self.return_map is not None:
-            program.call(_SubstepLaw(self.return_map, solver, body, self).project)
+    def __init__(self, law: TorchLaw, solver, body):
+        self.law = law
+        self.stress = _part(law.kirchhoff, law, solver, body)
+        self.return_map = None if law.return_map is None else _part(law.return_map, law, solver, body)
 
-    def record_return_map_vjp(self, program, solver, body) -> None:
-        if self.return_map is not None:
-            program.call(_SubstepLaw(self.return_map, solver, body, self).project_vjp)
+    def load(self) -> None:
+        """Called before a run: the weights as they are now."""
+        for part in self._parts():
+            part.load()
+
+    def clear_gradients(self) -> None:
+        self.law.clear_gradients()
+        for part in self._parts():
+            part.clear()
+
+    def collect_gradients(self) -> None:
+        """Called after a backward: the gradients of the weights are in the law."""
+        for part in self._parts():
+            part.collect()
+
+    def _parts(self) -> list["_RecordedPart | _CalledPart"]:
+        return [self.stress] if self.return_map is None else [self.stress, self.return_map]
 
 
-class _SubstepLaw:
-    """The calls of one module on one body."""
+def _part(module: torch.nn.Module, law: TorchLaw, solver, body) -> "_RecordedPart | _CalledPart":
+    network = module.dense() if isinstance(module, DenseLaw) and solver.model.device.is_cpu else None
+    if network is not None:
+        dtype = getattr(torch, solver.model.precision.name)
+        if all(w.device.type == "cpu" and w.dtype == dtype for w in network.parameters):
+            return _RecordedPart(module, network, law, solver, body)
+    return _CalledPart(module, law, solver, body)
 
-    def __init__(self, module: torch.nn.Module, solver, body, owner: TorchLaw):
-        self.module, self.owner, self.dt = module, owner, solver.model.dt
+
+class _RecordedPart:
+    """A module whose launches are recorded, as stress or as return map."""
+
+    def __init__(self, module, network: Dense, law: TorchLaw, solver, body):
+        self.module, self.law, self.solver = module, law, solver
+        self.layout = network.shape.layout(solver.model.precision)
+        stages = law_stages(
+            module.FEATURES, module.ASSEMBLY, (self.layout.widths[0], self.layout.widths[-1]), solver.model.precision
+        )
+        self.recorded = RecordedLaw(stages, network.shape, solver, body, gradient=solver.gradient)
+
+    def load(self) -> None:
+        self.module.dense().pack(self.layout, self.recorded.weights.numpy())
+
+    def clear(self) -> None:
+        for gradient in self.recorded.gradients():
+            gradient[:] = 0.0
+
+    def collect(self) -> None:
+        network = self.module.dense()
+        self.law.gather(network.parameters, network.unpack(self.layout, self.recorded.gradients()))
+
+    def record_stress(self, program, *, keep: bool) -> None:
+        self.recorded.evaluate(program, READ, self.solver.work.tau, keep=keep)
+
+    def record_stress_vjp(self, program) -> None:
+        work, adjoint = self.solver.work, self.solver.adjoint.fields
+        self.recorded.pull_back(program, work.dtau, adjoint["deformation_gradient"], add=True)
+
+    def record_return_map(self, program) -> None:
+        self.recorded.evaluate(program, WRITE, self.solver.states.fields["deformation_gradient"], WRITE)
+
+    def record_return_map_vjp(self, program) -> None:
+        dF = self.solver.adjoint.fields["deformation_gradient"]
+        self.recorded.evaluate_trial(program)
+        self.recorded.pull_back(program, dF, dF, add=False)
+
+
+class _CalledPart:
+    """A module that is called, as stress or as return map."""
+
+    def __init__(self, module: torch.nn.Module, law: TorchLaw, solver, body):
+        self.module, self.law, self.dt = module, law, solver.model.dt
         self.explicit = isinstance(module, ExplicitLaw)
         self.count = solver.model.particle_count
         self.first, self.last = body.start, body.end
@@ -87,30 +163,50 @@ class _SubstepLaw:
         self.F, self.C = wp.to_torch(states["deformation_gradient"]), wp.to_torch(states["velocity_gradient"])
         self.tau = wp.to_torch(solver.work.tau)[self.first : self.last]
         self.saved: Any = None
-        if hasattr(solver.work, "dtau"):
+        if solver.gradient:
             self.dtau = wp.to_torch(solver.work.dtau)[self.first : self.last]
             self.dF = wp.to_torch(solver.adjoint.fields["deformation_gradient"])[self.first : self.last]
+
+    def load(self) -> None:
+        """The module is called as it is."""
+
+    def clear(self) -> None:
+        """Its gradients gather in the law."""
+
+    collect = clear
+
+    def record_stress(self, program, *, keep: bool) -> None:
+        program.call(self._evaluate_stress if keep else self._stress)
+
+    def record_stress_vjp(self, program) -> None:
+        program.call(self._stress_vjp)
+
+    def record_return_map(self, program) -> None:
+        program.call(self._project)
+
+    def record_return_map_vjp(self, program) -> None:
+        program.call(self._project_vjp)
 
     def _slot(self, entry: int) -> slice:
         first = int(self.clock[entry]) * self.count
         return slice(first + self.first, first + self.last)
 
-    def stress(self) -> None:
+    def _stress(self) -> None:
         with torch.no_grad():
             self.tau.copy_(self.module(self.F[self._slot(READ)]))
 
-    def evaluate_stress(self) -> None:
+    def _evaluate_stress(self) -> None:
         self.tau.copy_(self._evaluate(self.F[self._slot(READ)]))
 
-    def stress_vjp(self) -> None:
+    def _stress_vjp(self) -> None:
         self.dF += self._pull_back(self.dtau)
 
-    def project(self) -> None:
+    def _project(self) -> None:
         with torch.no_grad():
             slot = self._slot(WRITE)
             self.F[slot] = self.module(self.F[slot].clone())
 
-    def project_vjp(self) -> None:
+    def _project_vjp(self) -> None:
         before = self.F[self._slot(READ)]
         self._evaluate(torch.baddbmm(before, self.C[self._slot(WRITE)], before, alpha=self.dt))
         self.dF.copy_(self._pull_back(self.dF.clone()))
@@ -128,16 +224,16 @@ class _SubstepLaw:
         return value.detach()
 
     def _pull_back(self, adjoint: torch.Tensor) -> torch.Tensor:
-        """Gradient of module(F) : adjoint with respect to F; those of the weights gather in the owner."""
+        """Gradient of module(F) : adjoint with respect to F; those of the weights gather in the law."""
         saved, self.saved = self.saved, None
         weights = list(self.module.parameters())
         if self.explicit:
             with torch.no_grad():
                 dF, gradients = self.module.pull_back(saved, adjoint)
-            self.owner.gather(weights, gradients)
+            self.law.gather(weights, gradients)
             return dF
         leaf, value = saved
         trained = [w for w in weights if w.requires_grad]
         dF, *gradients = torch.autograd.grad(value, [leaf, *trained], adjoint, allow_unused=True)
-        self.owner.gather(trained, gradients)
+        self.law.gather(trained, gradients)
         return torch.zeros_like(leaf) if dF is None else dF

@@ -1,16 +1,39 @@
-"""Recorded motions for the training problems: a scene run with its own law, or a trajectory saved before."""
+"""Motions for the training problems: a scene run with its own law, a trajectory saved before, or a recording from outside."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 import sim
-from scenes.registry import find_scene
+from learn.identify.initial_velocity import estimated_velocity, recorded_velocity
+from scenes.registry import SceneSpec, find_scene, scenes
 from sim.mpm.state import FIELDS
+from sim.recording_files import is_trajectory
 from sim.trajectory import host_array
+
+Velocity = Literal["scene", "recorded", "estimated"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a recording from outside does not say itself.
+
+    Args:
+        scene: the scene it is of, NAME or NAME:VARIANT or .py file; None: the one that a trajectory holds.
+        dt: substep [s]; None: that of the scene.
+        unit, up, offset, interval: see `sim.Recording.read`.
+    """
+
+    scene: str | None = None
+    dt: float | None = None
+    unit: str = "m"
+    up: str = "z"
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    interval: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,65 +44,128 @@ class Motion:
         scene: the scene, with the true law where it is known.
         body: the body whose law is wanted.
         dt: substep [s].
-        every: substeps between recorded frames.
-        truth, seen: name -> array [frame, 1, item, ...]; `seen` may carry noise.
+        recording, observed: the points of the body; those observed may carry noise.
+        truth, seen: the states of all bodies frame by frame, name -> array [frame, 1, item, ...]; those seen may carry
+            noise. Empty for a recording from outside.
+        every: substeps between these frames; None when they are not equally spaced.
     """
 
     scene: sim.Scene
     body: str
     dt: float
-    every: int
-    truth: Mapping[str, np.ndarray]
-    seen: Mapping[str, np.ndarray]
+    recording: sim.Recording
+    observed: sim.Recording
+    truth: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    seen: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    every: int | None = None
 
     @property
     def steps(self) -> int:
         """Substeps recorded."""
-        return (len(self.truth[f"{self.body}.position"]) - 1) * self.every
+        return math.ceil(self.recording.duration / self.dt - 1e-6)
+
+    @property
+    def particles(self) -> np.ndarray:
+        """Positions of the body's particles at the start [item, 3]."""
+        name = f"{self.body}.position"
+        if name in self.truth:
+            return np.asarray(self.truth[name][0, 0], np.float64)
+        return _particles(self.scene, self.body)
 
     @property
     def size(self) -> float:
         """Largest side of the body's bounds at the start [m]."""
-        return float(np.ptp(self.truth[f"{self.body}.position"][0, 0], axis=0).max())
+        return float(np.ptp(self.particles, axis=0).max())
 
-    def start(self) -> dict[str, np.ndarray]:
-        """Every recorded field at the first frame, as parameter values."""
-        return {name: array[0, :1] for name, array in self.truth.items()}
+    def start(self, velocity: Velocity = "scene", seen: sim.Recording | None = None) -> dict[str, np.ndarray]:
+        """The first frame as parameter values: the states where they are known, and another velocity on demand.
+
+        Args:
+            velocity: "scene" for that of the states or the scene, "recorded" for that of the recording, "estimated" from
+                the first frames of what was seen.
+            seen: what was seen, for an estimate; default: the observed points, which keep their row.
+
+        Errors: `InputError` for a recording without velocities, or too short to estimate them.
+        """
+        values = {name: array[0, :1] for name, array in self.truth.items()}
+        if velocity == "scene":
+            return values
+        if velocity == "recorded":
+            field = recorded_velocity(self.recording)
+        else:
+            field = estimated_velocity(seen or self.observed)
+        return {**values, f"{self.body}.velocity": field.at(self.particles)[None]}
 
     def start_and_positions(self) -> dict[str, np.ndarray]:
         """All positions as they were seen, and the other fields at the start only."""
         return {n: a if n.endswith(".position") else a[:1] for n, a in self.seen.items()}
 
     def tracked(self, count: int, seed: int) -> list[int]:
-        """Particles that are seen: all, or some drawn at random."""
-        items = self.truth[f"{self.body}.position"].shape[2]
+        """Points that are seen: all, or some drawn at random."""
+        items = len(self.recording.points[0])
         if not 0 <= count <= items:
-            raise sim.InputError(f"tracked: expected 0 to {items} particles, got {count}; correct it.")
+            raise sim.InputError(f"tracked: expected 0 to {items} points, got {count}; correct it.")
         chosen = np.random.default_rng(seed).permutation(items)[: count or items]
         return sorted(int(i) for i in chosen)
 
+    def clouds(self, count: int, seed: int) -> sim.Recording:
+        """What is seen without correspondence: all points of every frame, or some, in another order each."""
+        rng = np.random.default_rng(seed)
+        points = [cloud[rng.permutation(len(cloud))[: count or len(cloud)]] for cloud in self.observed.points]
+        return dataclasses.replace(
+            self.observed, points=points, velocity=None, deformation_gradient=None, correspondence=False
+        )
+
+    def view(self, *, clouds: bool, tracked: int, every: int | None, seed: int) -> sim.Recording:
+        """What is seen: some or all points (0), with or without correspondence, in all frames or every so many substeps."""
+        seen = self.clouds(tracked, seed) if clouds else self.observed.items(self.tracked(tracked, seed))
+        return seen if every is None else seen.thinned(every * self.dt)
+
     def noisy(self, level: float, seed: int) -> "Motion":
-        """Gaussian noise of `level` times the body's size on the positions seen after the first frame."""
+        """Seen with Gaussian noise of `level` times the body's size on its positions after the first frame."""
         if not level:
             return self
         rng, name = np.random.default_rng(seed), f"{self.body}.position"
-        noise = (level * self.size) * rng.standard_normal(self.seen[name].shape)
-        noise[0] = 0.0
-        return dataclasses.replace(self, seen={**self.seen, name: (self.seen[name] + noise).astype(noise.dtype)})
+        points = [self.observed.points[0]]
+        points += [x + level * self.size * rng.standard_normal(x.shape) for x in self.observed.points[1:]]
+        seen = dict(self.seen)
+        if name in seen:
+            seen[name] = np.stack(points)[:, None].astype(seen[name].dtype)
+        return dataclasses.replace(self, seen=seen, observed=dataclasses.replace(self.observed, points=points))
 
 
-def load_motion(data: str, body: str | None, steps: int, device: str, dtype: str) -> Motion:
-    """The motion of a scene, NAME or NAME:VARIANT or a .py file, run for `steps` substeps; or that of a saved trajectory.
+def load_motion(
+    data: str, body: str | None, steps: int, device: str, dtype: str, *, origin: Origin | None = None
+) -> Motion:
+    """The motion of a scene, run for `steps` substeps; or that of a recording, in the scene it is of.
 
-    Errors: `InputError` for an unknown scene or variant, a file without its scene, an unknown body.
+    Args:
+        data: scene NAME or NAME:VARIANT, scene .py file, or the path or pattern of a recording.
+        body: the body that is meant; None: the only one.
+        origin: of a recording.
+
+    Errors: `InputError` for an unknown scene or variant, a recording without its scene or in another unit, an unknown body.
     """
-    if data.endswith(".npz"):
-        return _saved(Path(data), body, steps)
-    name, _, variant = data.partition(":")
-    spec = find_scene(name)
-    scene = spec.build(variant) if variant else spec.build()
-    recorded = record_motion(scene, spec.settings.dt, steps, every=1, device=device, dtype=dtype)
-    return _motion(scene, body, spec.settings.dt, 1, recorded)
+    origin = origin or Origin()
+    if not is_recording(data):
+        _check_unplaced(origin, f"expected with a recording, got the scene {data!r}; leave out")
+        spec, scene = _scene(data)
+        dt = origin.dt or spec.settings.dt
+        recorded = record_motion(scene, dt, steps, every=1, device=device, dtype=dtype)
+        return _of_states(scene, _body(scene, body), dt, recorded)
+    if origin.scene is None:
+        _check_unplaced(
+            origin, f"expected with the scene a recording is of, got {data} alone; name it (scene) or leave out"
+        )
+        return _of_trajectory(data, body, origin)
+    spec, scene = _scene(origin.scene)
+    name = _body(scene, body)
+    recording = sim.Recording.read(
+        data, interval=origin.interval, body=body, unit=origin.unit, up=origin.up, offset=origin.offset
+    )
+    recording.check_fits(name, _particles(scene, name))
+    dt = origin.dt or spec.settings.dt
+    return Motion(scene=scene, body=name, dt=dt, recording=recording, observed=recording)
 
 
 def record_motion(
@@ -87,32 +173,78 @@ def record_motion(
     dt: float,
     steps: int,
     *,
-    every: int,
+    every: int | None = None,
+    at: Sequence[int] | None = None,
     device: str,
     dtype: str,
     start: Mapping[str, Any] | None = None,
 ) -> sim.Trajectory:
-    """The scene's motion with the full state in every frame; it ends early, with its status, when the run fails."""
+    """The scene's motion with the full state in every frame; it ends early, with its status, when the run fails.
+
+    Args:
+        every, at: the substeps of the frames; see `record_every` and `record_at` of a rollout.
+        start: values of the first frame; with them a run that fails raises nothing.
+    """
     model = scene.build(dt=dt, device=device, dtype=dtype, threads=1)
-    rollout = model.rollout(steps, record_every=every, record=FIELDS, gradient=False)
+    rollout = model.rollout(steps, record_every=every, record_at=at, record=FIELDS, gradient=False)
     return rollout.forward(start, check=start is None)
 
 
-def _saved(path: Path, body: str | None, steps: int) -> Motion:
-    recorded = sim.Trajectory.load(path)
-    dt, times = recorded.metadata.get("dt"), recorded.times
-    if dt is None or "scene" not in recorded.metadata:
-        raise sim.InputError(f"{path}: expected a trajectory with its scene, got one without; save it from a rollout.")
-    every = round(float(times[1] - times[0]) / dt)
-    if not np.allclose(np.diff(times), every * dt, rtol=1e-6):
-        raise sim.InputError(f"{path}: expected frames at equal intervals, got others; resample or record it anew.")
-    return _motion(sim.Scene.from_dict(recorded.metadata["scene"]), body, dt, every, recorded)
+def _check_unplaced(origin: Origin, sentence: str) -> None:
+    """Raise `InputError` when something is said of a recording from outside, and there is none."""
+    plain = Origin(dt=origin.dt)
+    given = [f.name for f in dataclasses.fields(Origin) if getattr(origin, f.name) != getattr(plain, f.name)]
+    if given:
+        raise sim.InputError(f"{', '.join(given)}: {sentence} {', '.join(given)}.")
 
 
-def _motion(scene: sim.Scene, body: str | None, dt: float, every: int, recorded: sim.Trajectory) -> Motion:
+def is_recording(data: str) -> bool:
+    """Whether the data is something on the disk, or a pattern, and no scene."""
+    if data.endswith(".py") or data.partition(":")[0].replace("-", "_") in scenes():
+        return False
+    path = Path(data)
+    return path.exists() or bool(path.suffix) or any(c in data for c in "*?[")
+
+
+def _scene(name: str) -> tuple[SceneSpec, sim.Scene]:
+    """The scene of NAME, NAME:VARIANT or a .py file."""
+    title, _, variant = name.partition(":")
+    spec = find_scene(title)
+    return spec, spec.build(variant) if variant else spec.build()
+
+
+def _of_trajectory(data: str, body: str | None, origin: Origin) -> Motion:
+    """A trajectory that Pliant saved, with the scene in it."""
+    path = Path(data)
+    recorded = sim.Trajectory.load(path) if is_trajectory(path) else None
+    if recorded is None or "scene" not in recorded.metadata or recorded.metadata.get("dt") is None:
+        raise sim.InputError(
+            f"{data}: expected a trajectory with its scene, got a recording without one; name the scene it is of (scene)."
+        )
+    scene = sim.Scene.from_dict(recorded.metadata["scene"])
+    return _of_states(scene, _body(scene, body), origin.dt or float(recorded.metadata["dt"]), recorded)
+
+
+def _of_states(scene: sim.Scene, body: str, dt: float, recorded: sim.Trajectory) -> Motion:
+    """The motion of a trajectory, with the states in it."""
+    states = {n: np.asarray(host_array(recorded[n])) for n in recorded if n.rpartition(".")[2] in FIELDS}
+    steps = np.diff(recorded.times) / dt
+    every = round(float(steps[0])) if len(steps) and np.allclose(steps, round(float(steps[0])), rtol=1e-6) else None
+    points = sim.Recording.of(recorded, body)
+    return Motion(
+        scene=scene, body=body, dt=dt, recording=points, observed=points, truth=states, seen=states, every=every
+    )
+
+
+def _particles(scene: sim.Scene, body: str) -> np.ndarray:
+    """Where the scene puts the particles of a body [item, 3]."""
+    entry = next(entry for entry in scene.bodies if entry["name"] == body)
+    return np.asarray(entry["shape"].sample(entry["spacing"]), np.float64)
+
+
+def _body(scene: sim.Scene, body: str | None) -> str:
     names = [entry["name"] for entry in scene.bodies]
     chosen = body or (names[0] if len(names) == 1 else "")
     if chosen not in names:
         raise sim.InputError(f"body: expected one of {names}, got {body!r}; name the one whose law is wanted.")
-    arrays = {n: np.asarray(host_array(recorded[n])) for n in recorded if n.rpartition(".")[2] in FIELDS}
-    return Motion(scene=scene, body=chosen, dt=dt, every=every, truth=arrays, seen=arrays)
+    return chosen

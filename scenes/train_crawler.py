@@ -4,14 +4,17 @@ The body is any watertight mesh, scaled to `length`. Its lower half is cut into 
 column is a muscle group whose fibres stand upright at rest, so that the halves of a leg can swing it. A small network is called 25 times a
 second; it sees a clock, the groups' places in the body, and the body's velocity, and sets the activations in [-1, 1].
 
-The gradient through the state is cut every 0.8 s (truncated backpropagation through time), because contact makes the
-motion chaotic over longer horizons; each window is rewarded for the way it makes.
+The gradient through the state is cut every 0.8 s, because contact makes the motion chaotic over longer horizons, and after
+each such window Adam makes a step: an episode simulated forward and backward is eight steps of the optimiser. What a
+window does to the next ones its gradient cannot see, so it also pays for a body that tips over or leaves its course. The
+baselines are given the distance alone, of whole episodes, and as many of them as Adam simulates, a backward counting
+like a forward.
 """
 
 import dataclasses
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,13 +22,15 @@ import torch
 import sim
 from learn import CEM, Adam, AugmentedRandomSearch, Budget, Method, RandomSearch, Result
 from learn.arguments import option
-from learn.autograd import Observation, Simulator, simulate
+from learn.autograd import Observation, Simulator
+from learn.control import WindowedProblem
 from learn.models import Controller, MLPPolicy
-from learn.objectives import DistanceTravelled
-from learn.objectives.base import centers, like
+from learn.objectives import DistanceTravelled, KeepOrientation
+from learn.objectives.base import centers
 from learn.run import Run
 from learn.simulation import SimulationProblem
 from sim.model import MuscleModel
+from sim.mpm.state import FIELDS
 from sim.shapes import Mesh, Plane
 
 CRAWLER = Path(__file__).resolve().parent.parent / "assets" / "crawler.stl"
@@ -33,6 +38,7 @@ COLUMNS, SIDES = 4, 2  # muscle groups along and across the body
 MUSCLE_HEIGHT = 0.55  # share of the body's height, from below, that is muscle
 CLOCK = (0.7, 1.1, 1.9, 3.1, 5.3)  # Hz, without a common period: nothing tells the network which one is useful
 DT, CONTROL_EVERY, WINDOW = 1e-3, 40, 20  # substep [s], substeps a control step, control steps a gradient window
+UPRIGHT = 0.5  # metres of way that one unit of turning costs in a window
 CELL = 0.05  # of the grid [m], for a body of 0.4 m
 
 
@@ -43,11 +49,11 @@ class Arguments:
     mesh: Path = option(CRAWLER, "watertight STL, OBJ or PLY file that becomes the body, x forward, z up")
     length: float = option(0.4, "length along x the mesh is scaled to [m]")
     duration: float = option(6.4, "length of an episode [s]; a multiple of 0.8")
-    iterations: int = option(40, "gradient steps; each costs two simulator calls, which other methods get as well")
+    episodes: int = option(80, "simulated in all, whatever the method; a backward counts like a forward")
     method: Literal["adam", "cem", "random", "ars"] = option(
         "adam", "gradients, or a baseline at equal simulator calls"
     )
-    learning_rate: float = option(2e-2, "of Adam, decayed to a twentieth along a cosine")
+    learning_rate: float = option(3e-3, "of Adam, decayed to a twentieth along a cosine")
     seed: int = option(0, "of the controller's first weights and of whatever the method draws")
     device: str = option("cpu", "cpu or cuda")
     dtype: Literal["float32", "float64"] = option("float32", "precision of the simulation")
@@ -55,21 +61,6 @@ class Arguments:
     resume: bool = option(False, "continue the run in the folder, bit for bit on the CPU", may_change=True)
     pictures: bool = option(True, "render the strip and the film at the end", may_change=True)
     progress: bool = option(True, "draw a progress bar", may_change=True)
-
-
-class WindowedDistance(DistanceTravelled):
-    """The distance travelled as a sum over windows, each from its own start, which carries no gradient.
-
-    The value is that of the whole distance; with the state cut at the same frames, each window's gradient is exact.
-    """
-
-    def __init__(self, name: str, *, frames: int):
-        super().__init__(name)
-        self.frames = frames
-
-    def __call__(self, trajectory) -> torch.Tensor:
-        way = centers(trajectory, self.name)[:: self.frames]
-        return -((way[1:] - way[:-1].detach()) @ like(self.direction, way)).sum(0)
 
 
 def muscle_columns(points: np.ndarray) -> np.ndarray:
@@ -96,11 +87,12 @@ def load_body(path: Path, length: float) -> Mesh:
 
 
 def build_scene(body: Mesh, length: float, duration: float) -> sim.Scene:
-    """The body on frictional ground, with room to crawl."""
+    """The body on frictional ground, with room to crawl, not always straight ahead."""
     cell = CELL * length / 0.4
     lower, upper = (np.asarray(b) for b in body.bounds())
     room = 2.5 * length * max(1.0, duration)
-    extent = ((-0.5 * room, lower[1] - 2 * length, -2 * cell), (room, upper[1] + 2 * length, upper[2] + length))
+    side = 7 * length
+    extent = ((-0.5 * room, lower[1] - side, -2 * cell), (room, upper[1] + side, upper[2] + length))
     scene = sim.Scene(extent=extent, cell_size=cell, walls="open")
     flesh = sim.materials.NeoHookean(youngs_modulus=6e4, poissons_ratio=0.3)
     scene.add_mpm(body, flesh, density=1000.0, spacing=cell / 2, name="crawler", color=(0.93, 0.42, 0.33))
@@ -127,7 +119,7 @@ class Senses:
         self.mean = (members / members.sum(dim=1, keepdim=True)).to(str(model.device).replace("cuda:0", "cuda"))
         points = body.parameters[0].value[0]
         self.size_of_body = float(np.ptp(points[:, 0]))
-        self.size = 2 * len(CLOCK) + 2 * muscle.groups + 2
+        self.size = 2 * len(CLOCK) + 3 * muscle.groups + 3
 
     def __call__(self, observation: Observation) -> torch.Tensor:
         x, v = observation["crawler.position"], observation["crawler.velocity"]
@@ -135,31 +127,34 @@ class Senses:
         clock = x.new_tensor([f(phase) for phase in phases for f in (math.sin, math.cos)])
         center = x.mean(dim=1, keepdim=True)
         places = (self.mean.to(x) @ (x - center)) / self.size_of_body
-        speed = v.mean(dim=1)
-        return torch.cat([clock.expand(len(x), -1), places[..., 0], places[..., 2], speed[:, 0::2]], dim=1)
+        return torch.cat([clock.expand(len(x), -1), places.flatten(1), v.mean(dim=1)], dim=1)
 
 
-def make_method(arguments: Arguments) -> Method:
-    """Adam, or a baseline."""
+def make_method(arguments: Arguments, steps: int) -> Method:
+    """Adam with so many steps, or a baseline."""
     rate = arguments.learning_rate
     return {
-        "adam": Adam(
-            learning_rate=rate, decay_iterations=arguments.iterations, final_learning_rate=rate / 20, clip_norm=1.0
-        ),
+        "adam": Adam(learning_rate=rate, decay_iterations=steps, final_learning_rate=rate / 20, clip_norm=1.0),
         "cem": CEM(population=16, elite_fraction=0.25, initial_std=0.5),
         "random": RandomSearch(samples=16, std=0.5),
         "ars": AugmentedRandomSearch(directions=8, std=0.2, learning_rate=0.2),
     }[arguments.method]
 
 
-def make_simulator(arguments: Arguments) -> Simulator:
-    """The crawler's rollout with a fresh controller in its loop."""
+def windows_of(arguments: Arguments) -> int:
+    """Gradient windows in an episode."""
+    return max(1, round(arguments.duration / (DT * CONTROL_EVERY * WINDOW)))
+
+
+def make_model(arguments: Arguments) -> sim.Model:
+    """The crawler on its ground."""
     body = load_body(arguments.mesh, arguments.length)
     scene = build_scene(body, arguments.length, arguments.duration)
-    model = scene.build(dt=DT, device=arguments.device, dtype=arguments.dtype, seed=arguments.seed, threads=1)
-    window = CONTROL_EVERY * WINDOW
-    steps = max(1, round(arguments.duration / (DT * window))) * window
-    rollout = model.rollout(steps, control_every=CONTROL_EVERY, record_every=CONTROL_EVERY)
+    return scene.build(dt=DT, device=arguments.device, dtype=arguments.dtype, seed=arguments.seed, threads=1)
+
+
+def make_controller(arguments: Arguments, model: sim.Model) -> Controller:
+    """A fresh network from senses to activations."""
     dtype = getattr(torch, arguments.dtype)
     senses = Senses(model, dtype)
     network = MLPPolicy(
@@ -171,33 +166,60 @@ def make_simulator(arguments: Arguments) -> Simulator:
         dtype=dtype,
         generator=torch.Generator().manual_seed(arguments.seed),
     )
-    controller = Controller(network, "crawler.activation", observe=senses)
-    return Simulator(rollout, controller.to(arguments.device), smooth=False, truncate_every=WINDOW)
+    return Controller(network, "crawler.activation", observe=senses).to(arguments.device)
+
+
+def make_simulator(model: sim.Model, controller: Controller, windows: int, **options: Any) -> Simulator:
+    """The model's rollout over so many windows, with the controller in its loop."""
+    steps = windows * WINDOW * CONTROL_EVERY
+    rollout = model.rollout(steps, control_every=CONTROL_EVERY, record_every=CONTROL_EVERY, **options)
+    return Simulator(rollout, controller, smooth=False)
+
+
+def shares(episodes: int) -> tuple[int, int]:
+    """Of a budget of episodes: those trained on, two each, and how many of them go by before every one is judged, one each."""
+    trained = max(1, (2 * episodes) // 5)
+    return trained, max(0, 3 * trained - episodes)
 
 
 def train(arguments: Arguments) -> Run:
     """Train and leave a run folder: checkpoint, metrics, loss plot, best trajectory, strip and film."""
     torch.set_num_threads(1)
-    simulator = make_simulator(arguments)
-    problem = SimulationProblem(simulator, WindowedDistance("crawler.position", frames=WINDOW))
     run = Run(
         arguments.folder, arguments=arguments, resume=arguments.resume, show=("distance",), progress=arguments.progress
     )
-    budget = Budget(simulator_calls=2 * arguments.iterations)
-    result = run.solve(problem, make_method(arguments), budget, arguments.seed)
-    leave_trajectory(run, simulator, arguments, result)
+    model, windows = make_model(arguments), windows_of(arguments)
+    controller, objective = make_controller(arguments, model), DistanceTravelled("crawler.position")
+    episode = make_simulator(model, controller, windows, gradient=False)
+    problem, budget = SimulationProblem(episode, objective), Budget(simulator_calls=arguments.episodes)
+    steps = arguments.episodes
+    if arguments.method == "adam":
+        trained, unjudged = shares(arguments.episodes)
+        upright = KeepOrientation("crawler.position", model.bodies[0].parameters[0].value[0])
+        problem = WindowedProblem(
+            make_simulator(model, controller, 1, record=FIELDS),
+            objective + UPRIGHT * upright,
+            windows=windows,
+            totals=("distance",),
+            judge=problem,
+            judged_from=unjudged,
+        )
+        steps = trained * windows
+        budget = Budget(iterations=steps)
+    result = run.solve(problem, make_method(arguments, steps), budget, arguments.seed)
+    leave_trajectory(run, episode, arguments, result)
     return run
 
 
-def leave_trajectory(run: Run, simulator: Simulator, arguments: Arguments, result: Result) -> None:
-    """Roll the best controller out once more; save the motion and its pictures."""
+def leave_trajectory(run: Run, episode: Simulator, arguments: Arguments, result: Result) -> None:
+    """Roll the controller that was found out; save the motion and its pictures."""
     with torch.no_grad():
-        trajectory = simulate(simulator.rollout, policy=simulator.policy)
+        trajectory = episode()
+        distance = float(DistanceTravelled("crawler.position").distance(trajectory).mean())
     trajectory.save(run.path("best.npz"))
-    distance = -result.loss
     print(
         f"{arguments.method}: {distance:.3f} m = {distance / arguments.length:.2f} body lengths in {trajectory.duration:.1f} s "
-        f"with {result.simulator_calls} simulator calls; everything is in {run.folder}."
+        f"after {arguments.episodes} episodes of simulation; everything is in {run.folder}."
     )
     for sentence in result.report:
         print(f"  {sentence}")

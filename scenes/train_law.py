@@ -1,13 +1,17 @@
 """A constitutive law is learned from a recorded motion: the solver stays exact, only stress and return map are networks.
 
-The data is a scene, run here with its own law, or a trajectory saved by `rollout.forward(...).save`. Two kinds of
-supervision: `state` starts windows from recorded states (teacher forcing; it needs positions, velocities, velocity
-gradients and deformation gradients), `positions` sees where particles are from the first frame on. The law is
-saved as `law.pt` and fits any scene: `learn.models.laws.load_law`.
+The data is a scene, run here with its own law, or a recording: a trajectory of Pliant, a .npz file, numbered VTK or PLY
+files, a .pvd collection; `--scene` then gives the body as it is at the first frame. Three kinds of supervision: `state`
+starts windows from recorded states (teacher forcing; it needs positions, velocities, velocity gradients and deformation
+gradients), `positions` sees where points of the body are from the first frame on, and `clouds` sees points without
+knowing which is which. The law is saved as `law.pt` and fits any scene: `learn.models.laws.load_law`.
+
+    pliant train law --data 'scan/*.ply' --interval 0.005 --units mm --scene my_scene.py --supervision clouds
 """
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,15 +19,19 @@ import numpy as np
 import torch
 
 import sim
-from learn import Adam, Budget, Result, TorchLaw
+from learn import LBFGS, Adam, Budget, Method, Problem, Result, TorchLaw
 from learn.arguments import option
 from learn.identify.motion import Curriculum, MotionProblem
+from learn.identify.observation import ObservationProblem, observing_rollout, seen_objective, squared_errors
 from learn.models.laws import LAWS, RETURN_MAPS, save_law
+from learn.objectives.at_times import substeps_around
 from learn.run import Run
-from scenes.motion_data import Motion, load_motion, record_motion
+from scenes.motion_data import Motion, Origin, is_recording, load_motion, record_motion
 
 EVALUATED_EVERY = 50  # substeps between the frames that errors are averaged over
 LONGER = 2.5  # times the substeps trained on
+SUBSTEPS = 250  # learned from, of a scene's own motion
+DENSE = 10  # substeps between clouds of a scene's own motion
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -31,27 +39,59 @@ class Arguments:
     """Learn a constitutive law from a recorded motion."""
 
     data: str = option(
-        "tumble:jelly", "scene NAME or NAME:VARIANT, scene .py file, or a trajectory .npz saved by Pliant"
+        "tumble:jelly", "scene NAME, NAME:VARIANT or .py file, or a recording: .npz, .pvd, folder or 'pattern*.ply'"
     )
+    scene: str | None = option(None, "what a recording is of, as a scene; default: the one in a trajectory of Pliant")
     body: str | None = option(None, "the body whose law is learned; default: the only one")
+    dt: float | None = option(None, "substep [s]; default: that of the scene")
+    units: str = option("m", "of a recording's lengths: m, cm, mm, or metres in one of them")
+    up: Literal["x", "y", "z"] = option("z", "the axis of a recording that points up")
+    offset: tuple[float, float, float] = option(
+        (0.0, 0.0, 0.0), "added to a recording's points, after units and up [m]"
+    )
+    interval: float | None = option(
+        None, "between frames of files without times, or a `step` of a .npz without `dt` [s]"
+    )
+    velocity: Literal["scene", "recorded", "estimated"] = option(
+        "scene", "at the start: of the scene, of the recording, or estimated from its first frames"
+    )
     law: Literal[tuple(LAWS)] = option("hyperelastic", "the stress")  # type: ignore[valid-type]
     return_map: Literal[tuple(RETURN_MAPS)] = option("none", "the plastic part")  # type: ignore[valid-type]
     stress_scale: float = option(1e5, "typical stiffness [Pa], by which the network's output is multiplied")
-    supervision: Literal["state", "positions"] = option("state", "what of the motion is seen")
-    tracked: int = option(0, "particles seen, drawn with the seed; 0: all")
+    supervision: Literal["state", "positions", "clouds"] = option("state", "what of the motion is seen")
+    match: Literal["chamfer", "wasserstein"] = option("wasserstein", "how clouds are compared")
+    tracked: int = option(0, "points seen, drawn with the seed; 0: all")
+    seen_every: int | None = option(None, "substeps between frames seen; default: all frames, of a scene as clouds 10")
     noise: float = option(0.0, "added to the recorded positions, as a share of the body's size")
-    substeps: int = option(250, "of the motion that are learned from")
-    windows: tuple[int, ...] = option((25,), "lengths of the windows [substeps], one a stage of the curriculum")
+    substeps: int | None = option(
+        None, "of the motion that are learned from; default: 250 of a scene, all of a recording"
+    )
+    windows: tuple[int, ...] = option(
+        (),
+        "lengths of the windows [substeps], one a stage of the curriculum; default: 25 of states, otherwise all substeps",
+    )
     batch: int = option(2, "windows an iteration (supervision by state)")
     epochs: int = option(30, "times all substeps are seen, shared equally by the stages")
+    optimizer: Literal["auto", "adam", "lbfgs"] = option("auto", "auto: adam for windows of states, otherwise lbfgs")
     learning_rate: float = option(1e-2, "of Adam, decayed to a fiftieth along a cosine")
     seed: int = option(0, "of the first weights, the order of the windows, and the noise")
     device: str = option("cpu", "cpu or cuda")
     dtype: Literal["float32", "float64"] = option("float32", "precision of the simulation and of the law")
     folder: Path = option(Path("runs/law"), "the run folder")
     resume: bool = option(False, "continue the run in the folder, bit for bit on the CPU", may_change=True)
-    pictures: bool = option(True, "render truth and learned law side by side at the end", may_change=True)
+    pictures: bool = option(True, "render the learned law's motion at the end", may_change=True)
     progress: bool = option(True, "draw a progress bar", may_change=True)
+
+    @property
+    def match_kind(self) -> str:
+        """How what is seen is compared: see `learn.identify.observation`."""
+        return self.match if self.supervision == "clouds" else "markers"
+
+    def origin(self) -> Origin:
+        """What a recording does not say itself."""
+        return Origin(
+            scene=self.scene, dt=self.dt, unit=self.units, up=self.up, offset=self.offset, interval=self.interval
+        )
 
 
 def make_law(arguments: Arguments) -> TorchLaw:
@@ -63,44 +103,106 @@ def make_law(arguments: Arguments) -> TorchLaw:
     return TorchLaw(stress, None if plastic is None else plastic(**options)).to(arguments.device)
 
 
-def stages(arguments: Arguments) -> list[tuple[int, int, list[int]]]:
-    """(window length, windows an iteration, first substeps) of every stage."""
-    total = arguments.substeps
-    short = [w for w in arguments.windows if not 1 <= w <= total]
-    if short or not arguments.windows:
-        raise sim.InputError(f"windows: expected lengths from 1 to {total} substeps, got {arguments.windows}; correct.")
-    if arguments.supervision != "state":
-        return [(window, 1, [0]) for window in arguments.windows]
-    made = []
-    for window in arguments.windows:
-        starts = list(range(0, total - window + 1, window))
-        made.append((window, min(arguments.batch, len(starts)), starts))
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Windows of so many substeps, so many an iteration, that begin at these substeps."""
+
+    window: int
+    batch: int
+    starts: Sequence[int]
+    iterations: int
+
+
+def plan(arguments: Arguments, total: int) -> list[Stage]:
+    """The stages of the curriculum over `total` substeps, each with its share of the epochs.
+
+    Errors: `InputError` for windows longer than what is learned from.
+    """
+    states = arguments.supervision == "state"
+    windows = arguments.windows or ((min(25, total),) if states else (total,))
+    if not all(1 <= window <= total for window in windows):
+        raise sim.InputError(f"windows: expected lengths from 1 to {total} substeps, got {windows}; correct.")
+    share, made = arguments.epochs / len(windows), []
+    for window in windows:
+        starts = range(0, total - window + 1, window) if states else (0,)
+        batch = min(arguments.batch, len(starts))
+        made.append(Stage(window, batch, starts, max(1, round(share * total / (window * batch)))))
     return made
 
 
-def iterations_of(arguments: Arguments) -> list[int]:
-    """Iterations of every stage, so that each sees its share of the epochs."""
-    share = arguments.epochs / len(arguments.windows)
-    return [max(1, round(share * arguments.substeps / (window * batch))) for window, batch, _ in stages(arguments)]
+def learned_substeps(arguments: Arguments, motion: Motion) -> int:
+    """How much of the motion is learned from [substeps].
 
-
-def make_problem(arguments: Arguments, motion: Motion, law: TorchLaw) -> Curriculum:
-    """A stage for every window length."""
-    scene = motion.scene.with_material(motion.body, law)
-    posed = []
-    for window, batch, starts in stages(arguments):
-        model = scene.build(
-            dt=motion.dt, device=arguments.device, dtype=arguments.dtype, batch=batch, threads=1, seed=arguments.seed
+    Errors: `InputError` when it is not that long.
+    """
+    default = motion.steps if is_recording(arguments.data) else SUBSTEPS
+    total = arguments.substeps or default
+    if not 1 <= total <= motion.steps:
+        raise sim.InputError(
+            f"substeps: expected 1 to {motion.steps}, as long as the recording, got {total}; learn from fewer or record more."
         )
-        rollout = model.rollout(window, record_every=motion.every, record=("position",))
-        posed.append(_stage(arguments, motion, rollout, [s // motion.every for s in starts]))
-    return Curriculum(posed)
+    return total
 
 
-def _stage(arguments: Arguments, motion: Motion, rollout: sim.Rollout, starts: list[int]) -> MotionProblem:
+def make_problem(arguments: Arguments, motion: Motion, law: TorchLaw, stages: Sequence[Stage]) -> Curriculum:
+    """A problem for every stage."""
+    scene = motion.scene.with_material(motion.body, law)
+    posed: list[Problem] = []
+    for stage in stages:
+        model = scene.build(
+            dt=motion.dt,
+            device=arguments.device,
+            dtype=arguments.dtype,
+            batch=stage.batch,
+            threads=1,
+            seed=arguments.seed,
+        )
+        make = _window_problem if arguments.supervision == "state" else _observation_problem
+        posed.append(make(arguments, motion, model, stage))
+    return Curriculum(posed, [stage.iterations for stage in stages])
+
+
+def _window_problem(arguments: Arguments, motion: Motion, model: sim.Model, stage: Stage) -> MotionProblem:
+    """Windows that start from recorded states."""
+    if motion.every is None:
+        raise sim.InputError(
+            f"{arguments.data}: expected states at equal intervals, got none or others; learn from positions or clouds "
+            "(supervision)."
+        )
     tracked = motion.tracked(arguments.tracked, arguments.seed)
-    recording = motion.seen if arguments.supervision == "state" else motion.start_and_positions()
-    return MotionProblem(rollout, recording, starts=starts, tracked={motion.body: tracked}, length=motion.size)
+    rollout = model.rollout(stage.window, record_every=motion.every, record=("position",))
+    starts = [start // motion.every for start in stage.starts]
+    return MotionProblem(rollout, motion.seen, starts=starts, tracked={motion.body: tracked}, length=motion.size)
+
+
+def _observation_problem(arguments: Arguments, motion: Motion, model: sim.Model, stage: Stage) -> ObservationProblem:
+    """One window from the first frame on."""
+    seen = observed(arguments, motion).until(stage.window * motion.dt)
+    objective = seen_objective(seen, motion.body, motion.particles, match=arguments.match_kind, length=motion.size)
+    return ObservationProblem(observing_rollout(model, seen), objective, start=start_of(arguments, motion))
+
+
+def observed(arguments: Arguments, motion: Motion) -> sim.Recording:
+    """What of the recording is seen: some or all points, with or without correspondence, in some or all frames."""
+    clouds = arguments.supervision == "clouds"
+    dense = clouds and not is_recording(arguments.data)
+    every = arguments.seen_every or (DENSE if dense else None)
+    return motion.view(clouds=clouds, tracked=arguments.tracked, every=every, seed=arguments.seed)
+
+
+def start_of(arguments: Arguments, motion: Motion) -> dict[str, np.ndarray]:
+    """The first frame as parameter values."""
+    estimated = arguments.velocity == "estimated"
+    return motion.start(arguments.velocity, observed(arguments, motion) if estimated else None)
+
+
+def make_method(arguments: Arguments, iterations: int) -> Method:
+    """Windows differ from call to call and need Adam; a motion from its first frame on is always the same loss."""
+    stochastic = arguments.supervision == "state"
+    if arguments.optimizer == "lbfgs" or (arguments.optimizer == "auto" and not stochastic):
+        return LBFGS()
+    rate = arguments.learning_rate
+    return Adam(learning_rate=rate, decay_iterations=iterations, final_learning_rate=rate / 50, clip_norm=None)
 
 
 def train(arguments: Arguments) -> Run:
@@ -110,73 +212,84 @@ def train(arguments: Arguments) -> Run:
         arguments.folder,
         arguments=arguments,
         resume=arguments.resume,
-        show=("position_error",),
+        show=("cloud_distance" if arguments.supervision == "clouds" else "position_error",),
         progress=arguments.progress,
         save_every=10,
     )
-    longest = math.ceil(LONGER * arguments.substeps)
-    motion = load_motion(arguments.data, arguments.body, longest, arguments.device, arguments.dtype)
-    motion = motion.noisy(arguments.noise, arguments.seed)
-    law = make_law(arguments)
-    problem, counts = make_problem(arguments, motion, law), iterations_of(arguments)
-    ends = np.cumsum(counts)
-
-    def enter(iteration: int) -> None:
-        problem.enter(min(int(np.searchsorted(ends, iteration, side="right")), len(counts) - 1))
-
-    enter(run.load()["progress"]["iteration"] if arguments.resume else 0)
-    rate, total = arguments.learning_rate, int(ends[-1])
-    method = Adam(learning_rate=rate, decay_iterations=total, final_learning_rate=rate / 50, clip_norm=None)
+    longest = math.ceil(LONGER * (arguments.substeps or SUBSTEPS))
+    motion = load_motion(
+        arguments.data, arguments.body, longest, arguments.device, arguments.dtype, origin=arguments.origin()
+    ).noisy(arguments.noise, arguments.seed)
+    total, law = learned_substeps(arguments, motion), make_law(arguments)
+    stages = plan(arguments, total)
+    problem = make_problem(arguments, motion, law, stages)
+    iterations = sum(stage.iterations for stage in stages)
     result = run.solve(
         problem,
-        method,
-        Budget(iterations=total),
+        make_method(arguments, iterations),
+        Budget(iterations=iterations),
         arguments.seed,
-        callbacks=[lambda iteration: enter(iteration.progress.iteration)],
+        callbacks=[problem.advance],
     )
-    leave(run, arguments, motion, law, result)
+    leave(run, arguments, law, result, total, predict(arguments, motion, law))
     return run
 
 
-def leave(run: Run, arguments: Arguments, motion: Motion, law: TorchLaw, result: Result) -> None:
-    """Save the law with its card, its errors against the truth, and its motion."""
-    errors, trajectory = evaluate(motion, law, arguments.device, arguments.dtype)
-    within, beyond = errors[: arguments.substeps // EVALUATED_EVERY], errors
-    numbers = {"reconstruction": _mean(within), f"time x{LONGER:g}": _mean(beyond), "status": trajectory.status.message}
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The motion of a law from the first frame on, `substeps` long: frames [frame] in substeps, mean squared errors there [m^2]."""
+
+    substeps: int
+    steps: np.ndarray
+    errors: np.ndarray
+    trajectory: sim.Trajectory
+
+    def error(self, steps: float = math.inf) -> float:
+        """The mean up to a substep."""
+        within = self.errors[self.steps <= steps]
+        return float(np.mean(within)) if len(within) else math.nan
+
+
+def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: int, made: Prediction) -> None:
+    """Save the law with its card, its errors against the recording, and its motion."""
+    times = made.substeps / total
+    numbers = {"reconstruction": made.error(total), "status": made.trajectory.status.message}
+    if times > 1.0:
+        numbers[f"time x{times:.3g}"] = made.error()
     save_law(
         law,
         run.path("law.pt"),
         notes={"data": arguments.data, "supervision": arguments.supervision, "errors [m^2]": numbers},
     )
-    trajectory.save(run.path("best.npz"))
+    made.trajectory.save(run.path("best.npz"))
+    further = f", {made.error():.2e} m^2 over {times:.3g} times as many" if times > 1.0 else ""
     print(
         f"{arguments.law} from {arguments.data}: mean squared error of the coordinates {numbers['reconstruction']:.2e} m^2 "
-        f"over {arguments.substeps} substeps, {numbers[f'time x{LONGER:g}']:.2e} m^2 over {LONGER:g} times as many."
+        f"over {total} substeps{further}."
     )
     for sentence in (*result.report, f"Everything is in {run.folder}; load the law with learn.models.laws.load_law."):
         print(f"  {sentence}")
     if arguments.pictures:
-        sim.view(trajectory, output=run.path("strip.png"), strip=5)
-        sim.view(trajectory, output=run.path("motion.mp4"))
+        sim.view(made.trajectory, output=run.path("strip.png"), strip=5)
+        sim.view(made.trajectory, output=run.path("motion.mp4"))
 
 
-def evaluate(motion: Motion, law: TorchLaw, device: str, dtype: str) -> tuple[list[float], sim.Trajectory]:
-    """Mean squared errors of the coordinates [m^2] at every 50th substep, from the start without any help."""
-    name = f"{motion.body}.position"
-    scene = motion.scene.with_material(motion.body, law)
+def predict(arguments: Arguments, motion: Motion, law: TorchLaw) -> Prediction:
+    """The law's motion without help, judged at about every 50th substep.
+
+    Of clouds that were recorded without correspondence, the error is a third of their squared distance.
+    """
+    recording = motion.recording.thinned(EVALUATED_EVERY * motion.dt)
+    known = bool(motion.truth) or arguments.supervision == "positions"
     trajectory = record_motion(
-        scene, motion.dt, motion.steps, every=EVALUATED_EVERY, device=device, dtype=dtype, start=motion.start()
+        motion.scene.with_material(motion.body, law),
+        motion.dt,
+        motion.steps,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        start=start_of(arguments, motion),
+        at=[step for step in substeps_around(recording.times, motion.dt) if step <= motion.steps],
     )
-    frames = range(EVALUATED_EVERY, motion.steps + 1, EVALUATED_EVERY)
-    errors = []
-    for frame, step in enumerate(frames, start=1):
-        if frame >= trajectory.frame_count:
-            errors.append(math.inf)
-            continue
-        gap = np.asarray(trajectory[name])[frame, 0] - np.asarray(motion.truth[name])[step // motion.every, 0]
-        errors.append(float((gap**2).mean()))
-    return errors, trajectory
-
-
-def _mean(errors: list[float]) -> float:
-    return float(np.mean(errors)) if errors else math.nan
+    match = "markers" if known else arguments.match
+    errors = squared_errors(trajectory, recording, motion.body, motion.particles, match=match)
+    return Prediction(motion.steps, recording.times[1:] / motion.dt, errors[1:], trajectory)

@@ -6,6 +6,7 @@ from sim.errors import InputError, MissingDependencyError, PliantError
 from sim.measure import energies, momentum
 from sim.model import Model
 from sim.parameter import Parameter, ParameterSpec
+from sim.recording import Recording
 from sim.rollout import Gradients, Rollout
 from sim.scene import Scene
 from sim.status import Code, SimulationError, Status
@@ -23,6 +24,7 @@ __all__ = [
     "Parameter",
     "ParameterSpec",
     "PliantError",
+    "Recording",
     "Rollout",
     "Scene",
     "SimulationError",

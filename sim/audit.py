@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
-from sim.mpm.state import State
 from sim.rollout import Rollout
+from sim.solver import State
 from sim.status import SimulationError
 from sim.trajectory import Trajectory
 
@@ -65,9 +65,14 @@ class GradientReport:
         return self.first_bad is None and all(p.error <= self.tolerance for p in self.parameters)
 
     @property
+    def _size(self) -> np.ndarray:
+        """Growth of the first array of the state."""
+        return next(iter(self.growth.values()))
+
+    @property
     def growth_rate(self) -> float:
-        """Exponential rate [1/s] at which the adjoint of the position grows backwards in time (least squares)."""
-        size = self.growth["position"]
+        """Exponential rate [1/s] at which the adjoint of the state's first array grows backwards in time (least squares)."""
+        size = self._size
         use = np.isfinite(size) & (size > 0)
         if use.sum() < 3:
             return 0.0
@@ -83,10 +88,11 @@ class GradientReport:
             f"{p.error:>9.1e} {p.step:>8.0e}{'' if p.error <= self.tolerance else '  <-- disagrees'}"
             for p in self.parameters
         ]
-        size = self.growth["position"]
+        size = self._size
         factor = size[0] / size[-1] if len(size) and size[-1] > 0 else float("nan")
         tail = [
-            f"sensitivity to the position grows by a factor {factor:.3g} over the horizon (rate {self.growth_rate:.3g} per second)",
+            f"sensitivity to the {next(iter(self.growth))} grows by a factor {factor:.3g} over the horizon "
+            f"(rate {self.growth_rate:.3g} per second)",
             "every adjoint is finite"
             if self.first_bad is None
             else f"the adjoint of '{self.first_bad[1]}' is not finite at substep {self.first_bad[0]}",
@@ -149,7 +155,7 @@ def check_gradients(
     value, adjoints = loss(trajectory)
     if not np.isfinite(value):
         raise InputError(f"check_gradients: expected a finite loss, got {value}; check the loss function.")
-    growth, bad = _Growth(rollout.steps), None
+    growth, bad = _Growth(rollout), None
     try:
         gradients = rollout.backward(adjoints, watch=growth)
     except SimulationError:
@@ -168,8 +174,8 @@ def check_gradients(
 class _Growth:
     """Size of the adjoint of each state array at every substep, and where it is first not finite."""
 
-    def __init__(self, steps: int):
-        self.arrays = {name: np.zeros(steps) for name in State.__dataclass_fields__}
+    def __init__(self, rollout: Rollout):
+        self.arrays = {name: np.zeros(rollout.steps) for name in rollout.model.state_shapes}
         self.first_bad: tuple[int, str] | None = None
 
     def __call__(self, step: int, adjoint: State) -> None:
@@ -183,7 +189,7 @@ class _Growth:
 def _full_values(rollout: Rollout, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Every parameter in its full shape, timed ones with an entry for each interval or knot."""
     rollout.binding.set(values)
-    return {name: rollout.binding._full(name).astype(float) for name in rollout.parameters()}
+    return {name: rollout.binding.full(name).astype(float) for name in rollout.parameters()}
 
 
 def _audit(rollout, loss, base, name, gradient, probes, sweep, rng) -> ParameterAudit:

@@ -1,23 +1,30 @@
 """A scene made ready to run: frozen arrays, laws and named parameters on one device in one precision."""
 
 import dataclasses
-import difflib
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import warp as wp
 
 from sim.colliders.kinematics import POSE
 from sim.errors import InputError
+from sim.mpm.binding import Binding
 from sim.mpm.contact import solid_struct
+from sim.mpm.frames import ParticleFrames
+from sim.mpm.solver import MPMSolver
+from sim.mpm.state import FIELDS, SHAPES, State
 from sim.mpm.transfers import grid_struct
 from sim.parameter import Parameter, ParameterSpec
 from sim.precision import Precision
 from sim.shapes import Shape
+from sim.solver import BaseModel
+
+if TYPE_CHECKING:
+    from sim.rollout import Rollout
 
 POSITION = ParameterSpec("position", "m", meaning="initial position of every particle")
 VELOCITY = ParameterSpec("velocity", "m/s", meaning="initial velocity of every particle")
@@ -78,7 +85,7 @@ class GridSpec:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Model:
+class Model(BaseModel):
     """Everything about a scene that does not change while it runs. Made by `Scene.build`."""
 
     description: dict
@@ -107,23 +114,40 @@ class Model:
     def node_count(self) -> int:
         return self.batch * self.nodes_each
 
-    def parameters(self) -> dict[str, Parameter]:
-        """Every differentiable parameter by its name, with unit, bounds and value."""
-        return self._parameters
+    @property
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: (self.particle_count, *SHAPES[name]) for name in FIELDS}
 
-    def rollout(self, steps: int, **options: Any) -> "Any":
-        """A `Rollout` of this model over `steps` substeps; see `sim.rollout.Rollout` for the options."""
-        from sim.rollout import Rollout
+    @property
+    def frame_shapes(self) -> dict[str, tuple[int, ...]]:
+        return self.state_shapes
 
-        return Rollout(self, steps, **options)
+    @property
+    def default_record(self) -> tuple[str, ...]:
+        return ("position", "velocity")
 
-    def check_names(self, names: Iterable[str]) -> None:
-        """Raise `InputError` for a name that is no parameter."""
-        for name in names:
-            if name not in self._parameters:
-                near = difflib.get_close_matches(str(name), self._parameters, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else "see model.parameters()."
-                raise InputError(f"parameter: expected one of {len(self._parameters)} names, got {name!r}; {hint}")
+    @property
+    def extent_text(self) -> str:
+        return f"{self.particle_count} particles"
+
+    def make_state(self, arrays: Mapping[str, np.ndarray]) -> State:
+        return State(**arrays)
+
+    def make_binding(self, intervals: int) -> Binding:
+        return Binding(self, intervals)
+
+    def make_solver(self, binding: Binding, *, slots: int, every: int, gradient: bool) -> MPMSolver:
+        return MPMSolver(self, binding, slots=slots, every=every, gradient=gradient)
+
+    def make_frames(self, rollout: "Rollout") -> ParticleFrames:
+        return ParticleFrames(rollout)
+
+    def derivatives(
+        self, binding: Any, start: Any, directions: Mapping[str, Any], **options: Any
+    ) -> dict[str, np.ndarray]:
+        from sim.mpm.tangent.solver import derivatives  # its kernels are compiled only where they are used
+
+        return derivatives(binding, start, directions, **options)
 
     def item_of(self, particle: int) -> tuple[str, int, int]:
         """(body, environment, item) of a particle counted over the whole model."""

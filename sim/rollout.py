@@ -8,28 +8,18 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError
-from sim.frames import FrameBuffers
-from sim.model import Model, device_memory
-from sim.mpm.binding import Binding
-from sim.mpm.solver import MPMSolver
-from sim.mpm.state import FIELDS, SCALARS, SHAPES, State, StateArray
+from sim.model import device_memory
+from sim.solver import BaseModel, State, StoredStates
 from sim.status import Code, SimulationError, Status
 from sim.trajectory import Trajectory
 
-RECORDABLE = FIELDS
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-_REMEDY = {
-    Code.LEFT_GRID: "left the grid; enlarge `extent` or lower `dt`",
-    Code.CFL: "moved more than a cell in one substep; lower `dt` or the speeds",
-    Code.NOT_FINITE: "has a velocity or deformation that is not finite; lower `dt`, or check the values given",
-    Code.INVERTED: "was inverted; lower `dt`, or stiffen the material",
-}
 LAST_STEP = 2**31 - 2  # the clock of the kernels is a 32-bit integer
 _tokens = itertools.count()
 
@@ -39,7 +29,7 @@ class Record:
     """What a forward run leaves for its backward: the values it used and its states at checkpoints."""
 
     values: dict[str, Any]
-    checkpoints: StateArray
+    checkpoints: StoredStates
     token: int
     first_step: int
     status: Status
@@ -70,15 +60,18 @@ def parse_memory(memory: str | float) -> float:
     return float(match[1]) * _UNITS[(match[2] or "").upper()]
 
 
-def choose_segment(steps: int, state_bytes: int, memory: float) -> int:
-    """Substeps K between checkpoints: all of them if they fit, or the square root of the steps.
+def choose_segment(steps: int, state_bytes: int, slot_bytes: int, memory: float) -> int:
+    """Substeps K between checkpoints: all of them if they fit, or what makes the segment and the checkpoints equally large.
 
-    Errors: `InputError` when even 2 sqrt(steps) states exceed the memory.
+    A checkpoint takes `state_bytes`, a state of the segment `slot_bytes`; where they are the same, K = sqrt(steps).
+
+    Errors: `InputError` when even that exceeds the memory.
     """
-    if (steps + 2) * state_bytes <= memory:
+    if (steps + 1) * slot_bytes + state_bytes <= memory:
         return steps
-    segment = math.ceil(math.sqrt(steps))
-    needed = (2 * segment + 2) * state_bytes
+    segment = math.ceil(math.sqrt(steps * state_bytes / slot_bytes))
+    checkpoints = math.ceil(math.sqrt(steps * slot_bytes / state_bytes))
+    needed = (segment + 1) * slot_bytes + (checkpoints + 1) * state_bytes
     if needed > memory:
         raise InputError(
             f"memory: {steps} substeps need at least {needed / 1e9:.2g} GB of checkpoints, got {memory / 1e9:.2g} GB; "
@@ -92,7 +85,8 @@ class Rollout:
 
     Args:
         record_every: substeps between recorded frames (default: about 100 frames).
-        record: which fields of the particles to record.
+        record_at: the substeps to record instead, beside the first and the last.
+        record: which fields to record; "auto": what the model has as its default.
         control_every: substeps between control values (activation, pose knots); default: one interval.
         checkpoint_every: "auto", or substeps between kept states.
         memory: bound on the memory of kept states that "auto" obeys.
@@ -101,11 +95,12 @@ class Rollout:
 
     def __init__(
         self,
-        model: Model,
+        model: BaseModel,
         steps: int,
         *,
         record_every: int | None = None,
-        record: tuple[str, ...] = ("position", "velocity"),
+        record_at: Sequence[int] | None = None,
+        record: tuple[str, ...] | str = "auto",
         control_every: int | None = None,
         checkpoint_every: int | str = "auto",
         memory: str | float = "1GB",
@@ -113,22 +108,23 @@ class Rollout:
     ):
         self.model, self.gradient = model, gradient
         self.steps = _count("steps", steps, LAST_STEP)
-        self.record_every = _count("record_every", max(1, steps // 100) if record_every is None else record_every)
+        wanted = _frames(self.steps, record_every, record_at)
         self.control_every = _count("control_every", steps if control_every is None else control_every, LAST_STEP)
-        self.record = _fields(record)
+        self.record = _fields(model.default_record if record == "auto" else record, tuple(model.frame_shapes))
         self.intervals = -(-self.steps // self.control_every)
-        self._check_frames()
-        self.frame_steps = sorted({*range(0, self.steps + 1, self.record_every), self.steps})
+        self._check_frames(len(wanted) + 1)
+        self.frame_steps = sorted({*wanted, self.steps})
+        self.record_every = math.gcd(*self.frame_steps) if record_every is None else int(record_every)
         self.segment = self._choose(checkpoint_every, memory)
-        self.binding = Binding(model, self.intervals)
-        self.solver = MPMSolver(
-            model, self.binding, slots=self.segment + 1, every=self.control_every, gradient=gradient
+        self.binding = model.make_binding(self.intervals)
+        self.solver = model.make_solver(
+            self.binding, slots=self.segment + 1, every=self.control_every, gradient=gradient
         )
-        self._buffers = FrameBuffers(self)
+        self._buffers = model.make_frames(self)
         self._segments = range(0, self.steps, self.segment)
         self._token = -1
         self._last: Record | None = None
-        self._unfinished = False  # a run failed or was interrupted: the grid holds what it left
+        self._unfinished = False  # a run failed or was interrupted: the solver holds what it left
         self.simulator_calls = 0
 
     @property
@@ -162,12 +158,12 @@ class Rollout:
         self._begin()
         self.simulator_calls += self.batch
         kept = len(self._segments) if self.gradient else 1
-        checkpoints = StateArray(self.model.particle_count, kept, self.model.precision, self.model.device)
+        checkpoints = self.solver.make_states(kept)
         checkpoints.write(0, start)
         record = Record(kept_values, checkpoints, next(_tokens), first_step, Status())
         self._token, self._last = -1, None
         self._buffers.begin()
-        self.solver.work.status.zero_()
+        self.solver.begin(first_step)
         done = self._run(record, progress)
         self._token, self._last, self._unfinished = record.token, record, not record.status.ok
         if check and not record.status.ok:
@@ -193,12 +189,14 @@ class Rollout:
         *,
         record: Record | None = None,
         final: State | None = None,
+        names: Iterable[str] | None = None,
         watch: Callable[[int, State], None] | None = None,
     ) -> Gradients:
         """Gradients of a loss whose derivatives with respect to the recorded arrays are `adjoints`.
 
-        Can be called any number of times, and for an earlier run through its `record` (from `rollout.last`). `watch` is
-        called with every substep and the adjoint of the state at it, from the last to the first.
+        Can be called any number of times, and for an earlier run through its `record` (from `rollout.last`). `names` are
+        the parameters whose gradients are wanted, default all; a solver may save the work of others. `watch` is called
+        with every substep and the adjoint of the state at it, from the last to the first.
 
         Errors: `InputError` for a name that was not recorded or a wrong shape; `SimulationError` where the gradient
             is not finite, naming the array.
@@ -208,44 +206,73 @@ class Rollout:
             raise InputError("backward: expected a forward run made with gradient=True; call rollout.forward() first.")
         if not record.status.ok:
             raise SimulationError(record.status)
+        wanted = None if names is None else frozenset(names)
+        self.model.check_names(wanted or ())
         self._buffers.load_adjoints(adjoints)
         self.binding.set(record.values)
+        self.binding.wanted = wanted
         self._begin()
+        self.solver.begin(record.first_step)
         self.simulator_calls += self.batch
         self.binding.clear_gradients()
-        self.solver.adjoint.write(0, final or State.zeros(self.model.particle_count, self.model.precision.numpy))
+        self.solver.adjoint.write(0, final or self.model.zero_state())
         self._buffers.add_adjoint(self.steps)
         for index in reversed(range(len(self._segments))):
             self._back_over(record, index, watch)
         state = self.solver.adjoint.read(0)
-        gradients = Gradients(self.binding.gradients(state), state)
+        made = self.binding.gradients(state)
+        gradients = Gradients({n: g for n, g in made.items() if wanted is None or n in wanted}, state)
         self._check_finite(gradients)
         self._unfinished = False
         return gradients
 
-    def _check_frames(self) -> None:
+    def tangent(self, directions: Mapping[str, Any], *, record: Record | None = None) -> dict[str, np.ndarray]:
+        """Derivatives of the recorded arrays along directions of the parameters: name -> [direction, frame, batch, ...].
+
+        Forward mode, J d, where `backward` is J^T w: for the Jacobian with respect to a few parameters. One direction counts
+        as `batch` simulator calls.
+
+        Args:
+            directions: parameter name -> [direction, *shape of the value as it was given]; others do not change.
+            record: of the run at which the derivative is taken; default: the last.
+
+        Errors: `InputError` for names, shapes, and laws given as torch modules; `SimulationError` where a derivative is
+            not finite, naming the array.
+        """
+        record = record or self._last
+        if record is None:
+            raise InputError("tangent: expected a forward run, got none; call rollout.forward() first.")
+        if not record.status.ok:
+            raise SimulationError(record.status)
+        self.binding.set(record.values)
+        start = record.checkpoints.read(0)
+        options = {"frame_steps": self.frame_steps, "every": self.control_every, "record": self.record}
+        made = self.model.derivatives(self.binding, start, directions, **options)
+        self.simulator_calls += self.batch * len(next(iter(made.values())))
+        return made
+
+    def _check_frames(self, frames: int) -> None:
         """Raise `InputError` when the recorded frames would not fit the device."""
-        scalars = sum(math.prod(SHAPES[name]) for name in self.record)
-        frames = self.steps // self.record_every + 1
-        needed = frames * self.model.particle_count * scalars * np.dtype(self.model.precision.numpy).itemsize
+        scalars = sum(math.prod(self.model.frame_shapes[name]) for name in self.record)
+        needed = frames * scalars * np.dtype(self.model.precision.numpy).itemsize
         if max(needed, 8 * frames) > device_memory(self.model.device):
             raise InputError(
-                f"record_every: {frames} frames of {self.model.particle_count} particles need {needed / 1e9:.2g} GB, "
+                f"record_every: {frames} frames of {self.model.extent_text} need {needed / 1e9:.2g} GB, "
                 f"which {self.model.device} does not have; record fewer frames or fields."
             )
 
     def _choose(self, checkpoint_every: int | str, memory: str | float) -> int:
         """Substeps of a segment."""
-        state_bytes = self.model.particle_count * SCALARS * np.dtype(self.model.precision.numpy).itemsize
+        state_bytes, slot_bytes = self.model.state_bytes, self.model.slot_bytes
         budget = parse_memory(memory)
         if not self.gradient:
             return min(self.steps, max(1, min(self.record_every, 64)))
         if checkpoint_every == "auto":
-            return choose_segment(self.steps, state_bytes, budget)
+            return choose_segment(self.steps, state_bytes, slot_bytes, budget)
         if isinstance(checkpoint_every, str):
             raise InputError(f"checkpoint_every: expected 'auto' or a number, got {checkpoint_every!r}; correct it.")
         segment = min(_count("checkpoint_every", checkpoint_every), self.steps)
-        needed = (segment + 1 + self.steps / segment) * state_bytes
+        needed = (segment + 1) * slot_bytes + self.steps / segment * state_bytes
         if needed > device_memory(self.model.device):
             raise InputError(
                 f"checkpoint_every: {segment} of {self.steps} substeps need {needed / 1e9:.2g} GB of states, which "
@@ -254,25 +281,25 @@ class Rollout:
         return segment
 
     def _begin(self) -> None:
-        """Clear the grid after a run that did not end well: a weight of zero times infinity is not zero."""
+        """Clear what a run that did not end well has left: a weight of zero times infinity is not zero."""
         if self._unfinished:
             self._token = -1
-            for array in vars(self.solver.work).values():
-                array.zero_()
+            self.solver.reset()
         self._unfinished = True
 
     def _checked(self, state: State) -> State:
         """The start state in the model's precision; `InputError` for a wrong shape or what is not finite."""
-        if not isinstance(state, State):
-            raise InputError(f"state: expected a State, got {type(state).__name__}; pass what final_state() returned.")
-        made = {}
-        for name, value in state.arrays().items():
-            shape = (self.model.particle_count, *SHAPES[name])
+        made, given = {}, state.arrays() if hasattr(state, "arrays") else {}
+        for name, shape in self.model.state_shapes.items():
+            if name not in given:
+                kind = type(state).__name__
+                raise InputError(f"state: expected a state of this model, got {kind}; pass what final_state() returned.")
+            value = given[name]
             made[name] = np.asarray(value, self.model.precision.numpy)
             if made[name].shape != shape or not np.isfinite(made[name]).all():
                 got = "NaN or infinity" if made[name].shape == shape else list(made[name].shape)
                 raise InputError(f"state: expected finite {name} of shape {list(shape)}, got {got}; correct the state.")
-        return State(**made)
+        return self.model.make_state(made)
 
     def _run(self, record: Record, progress: Callable[[int], None] | None) -> int:
         """Run all segments forward, keeping checkpoints; returns the number of substeps that went well."""
@@ -291,7 +318,7 @@ class Rollout:
                     self._buffers.capture(0, 0)
                 self.solver.advance(stop - done)
                 done = stop
-                record.status = self._status()
+                record.status = self.solver.status()
                 if not record.status.ok:
                     return max(0, record.status.step)
                 if stop in self._buffers.frame_of:
@@ -318,35 +345,27 @@ class Rollout:
         marks |= set(range(first, last)) if watch else {s for s in range(0, last, self.control_every) if s >= first}
         done = last
         for stop in sorted(marks, reverse=True):
-            self._buffers.load_wrench(done)
+            self._buffers.before_retreat(done)
             self.solver.retreat(done - stop)
             done = stop
             if stop % self.control_every == 0:
-                self.solver.collect_activation()
+                self.solver.collect_controls()
             if stop in self._buffers.frame_of:
                 self._buffers.add_adjoint(stop)
             if watch:
                 watch(stop, self.solver.adjoint.read(0))
-        self.solver.work.wrench.zero_()
+        self._buffers.begin()
 
     def _replay(self, record: Record, index: int) -> None:
         """Run one segment again from its checkpoint, so that its states are there."""
         first = self._segments[index]
         self.binding.set(record.values)
+        self.solver.begin(record.first_step)
         self._token = record.token if index == len(self._segments) - 1 else -1
         self.solver.states.copy(0, record.checkpoints, index)
         self.solver.set_clock(first, 0)
         self.solver.advance(min(self.segment, self.steps - first))
-        self.solver.work.wrench.zero_()
-
-    def _status(self) -> Status:
-        code, step, particle = self.solver.failure()
-        if code == 0:
-            return Status()
-        body, environment, item = self.model.item_of(particle)
-        where = f" of environment {environment}" if self.batch > 1 else ""
-        sentence = f"particle {item} of '{body}'{where} {_REMEDY[Code(code)]} (at substep {step})."
-        return Status(Code(code), step, particle, body, sentence)
+        self._buffers.begin()
 
     def _check_finite(self, gradients: Gradients) -> None:
         for name, array in gradients.items():
@@ -373,11 +392,20 @@ def _copies(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return copies
 
 
-def _fields(record: Sequence[str]) -> tuple[str, ...]:
+def _fields(record: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
     """The fields to record."""
-    if isinstance(record, str) or not isinstance(record, Sequence) or not set(record) <= set(RECORDABLE):
-        raise InputError(f"record: expected a tuple of names in {list(RECORDABLE)}, got {record!r}; correct the names.")
+    if isinstance(record, str) or not isinstance(record, Sequence) or not set(record) <= set(known):
+        raise InputError(f"record: expected a tuple of names in {list(known)}, got {record!r}; correct the names.")
     return tuple(record)
+
+
+def _frames(steps: int, every: int | None, at: Sequence[int] | None) -> Sequence[int]:
+    """The substeps to record; the last need not be among them."""
+    if at is None:
+        return range(0, steps + 1, _count("record_every", max(1, steps // 100) if every is None else every))
+    if every is not None:
+        raise InputError(f"record_at: expected it without record_every, got {at} and {every}; give one of them.")
+    return [0, *(_count("record_at", step, steps) for step in at if step != 0)]
 
 
 def _count(name: str, value: Any, upper: float = math.inf) -> int:

@@ -1,4 +1,4 @@
-"""Small differentiable problems with known optima, and three methods yet to come, written to see that they fit."""
+"""Small differentiable problems with known optima, and two methods yet to come, written to see that they fit."""
 
 import dataclasses
 import math
@@ -105,62 +105,6 @@ class CentralDifference(GradientEstimator):
 
     def cost(self, problem: Problem) -> int:
         return 2 * problem.calls()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ForwardJacobian(GradientEstimator):
-    """Residuals and their Jacobian, one backward a residual."""
-
-    residual_count: int
-
-    def __call__(self, problem: Problem, theta: torch.Tensor, rng: torch.Generator) -> Estimate:
-        leaf = theta.clone().requires_grad_()
-        evaluation = problem.evaluate(leaf, gradient=True)
-        rows = [torch.autograd.grad(r, leaf, retain_graph=True)[0] for r in evaluation.residuals.flatten()]
-        calls = evaluation.simulator_calls + len(rows) * problem.calls()
-        told = Estimate.of(evaluation)
-        return dataclasses.replace(told, jacobian=torch.stack(rows), simulator_calls=calls)
-
-    def cost(self, problem: Problem) -> int:
-        return (1 + self.residual_count) * problem.calls()
-
-
-@dataclasses.dataclass(kw_only=True, eq=False)
-class LevenbergMarquardt(Method):
-    """Alternates between a linearisation and a trial point: (J^T J + lambda I) d = -J^T r."""
-
-    STATE: ClassVar[tuple[str, ...]] = ("theta", "trial", "linear", "damping")
-
-    residual_count: int
-
-    def reset(self) -> None:
-        self.theta, self.trial, self.linear, self.damping = self.space.initial.clone(), None, None, 1e-2
-
-    def ask(self) -> Query:
-        if self.linear is None:
-            return Query(candidates=self.theta[None], estimator=ForwardJacobian(residual_count=self.residual_count))
-        value, r, J = self.linear
-        normal = J.T @ J + self.damping * torch.eye(J.shape[1], dtype=J.dtype)
-        self.trial = self.theta - torch.linalg.solve(normal, J.T @ r)
-        return Query(candidates=self.trial[None])
-
-    def tell(self, query: Query, estimates: Sequence[Estimate]) -> dict[str, float]:
-        told = estimates[0]
-        if self.linear is None:
-            self.linear = (told.value, told.residuals, told.jacobian)
-        elif told.value < self.linear[0]:
-            self.theta, self.linear, self.damping = self.trial, None, self.damping / 10.0
-        else:
-            self.damping *= 4.0
-        if self.damping > 1e12:
-            self.finished = "no step lowers the loss any more"
-        return {"damping": self.damping}
-
-    def cost(self, problem: Problem) -> int:
-        return problem.calls() * (1 if self.linear is not None else 1 + self.residual_count)
-
-    def posterior(self):
-        return None if self.linear is None else torch.linalg.inv(self.linear[2].T @ self.linear[2])
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)

@@ -287,6 +287,9 @@ def test_a_grid_too_large_is_refused_before_it_is_allocated(extent):
         ({"steps": 2**40, "record_every": 2**39}, "steps"),
         ({"steps": 2**31 - 2, "record_every": 1}, "record_every"),
         ({"record_every": 0}, "record_every"),
+        ({"record_at": (0, 3, 10**6)}, "record_at"),
+        ({"record_at": (2.5,)}, "record_at"),
+        ({"record_at": (1, 2), "record_every": 3}, "record_at"),
         ({"control_every": 0}, "control_every"),
         ({"control_every": 2**32}, "from 1 to 2.14748e+09"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
@@ -379,7 +382,7 @@ def test_a_start_state_of_wrong_size_or_with_nan_is_refused(rollout):
     state = rollout.final_state()
     state.velocity[4, 1] = math.nan
     refused(lambda: rollout.forward(state=state), "finite velocity")
-    refused(lambda: rollout.forward(state=list(state.arrays().values())), "expected a State, got list")
+    refused(lambda: rollout.forward(state=list(state.arrays().values())), "expected a state of this model, got list")
 
 
 EXPLOSIONS = [

@@ -10,7 +10,7 @@ import pytest
 
 from sim import InputError, Trajectory
 
-SHORT = ["--duration", "0.8", "--iterations", "3", "--no-progress"]
+SHORT = ["--duration", "1.6", "--episodes", "5", "--no-progress"]  # two windows an episode, four steps of Adam
 
 
 def command(folder, *options):
@@ -37,9 +37,9 @@ def test_a_run_leaves_everything_a_user_wants_to_open(finished):
         "configuration.json", "checkpoint.pt", "metrics.jsonl", "tensorboard", "loss.png", "best.npz", "strip.png", "crawl.mp4",
     }  # fmt: skip
     best = Trajectory.load(finished / "best.npz")
-    assert best.duration == pytest.approx(0.8)
+    assert best.duration == pytest.approx(1.6)
     assert best.metadata["scene"]["bodies"][0]["shape"]["kind"] == "Mesh"
-    assert [line["simulator_calls"] for line in metrics(finished)] == [2, 4, 6]
+    assert [line["simulator_calls"] for line in metrics(finished)] == [2, 4, 6, 10]  # the second episode is judged
 
 
 def test_ctrl_c_saves_and_resume_continues_bit_for_bit(finished, tmp_path, repository):
@@ -54,13 +54,13 @@ def test_ctrl_c_saves_and_resume_continues_bit_for_bit(finished, tmp_path, repos
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=120)
     assert "--resume" in said
-    assert len(metrics(folder)) < 3, "it was over before Ctrl-C arrived; lengthen the training"
+    assert len(metrics(folder)) < 4, "it was over before Ctrl-C arrived; lengthen the training"
     subprocess.run(command(folder, *options, "--resume"), cwd=repository, check=True, timeout=300)
     assert metrics(folder) == metrics(finished)
 
 
 def test_a_mesh_that_is_not_there_gets_its_sentence():
-    from scenes.train_crawler import Arguments, make_simulator
+    from scenes.train_crawler import Arguments, make_model
 
     with pytest.raises(InputError, match="nowhere.stl"):
-        make_simulator(Arguments(mesh="nowhere.stl"))
+        make_model(Arguments(mesh="nowhere.stl"))

@@ -13,11 +13,11 @@ import threading
 import pytest
 import torch
 
-from learn import CEM, Adam, Budget, Interrupted, RandomSearch, Run, solve
+from learn import CEM, LBFGS, Adam, Budget, Interrupted, RandomSearch, Run, solve
 from learn.arguments import option
 from learn.run import read_metrics
 from sim import InputError
-from tests.learning import failing_beyond, point_mass_problem
+from tests.learning import failing_beyond, point_mass_problem, rosenbrock
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 METHODS = {
@@ -95,6 +95,21 @@ def test_the_state_of_a_method_is_exact_to_the_last_random_number(name):
         point_mass_problem(), METHODS[name](), BUDGET, 7, callbacks=[lambda i: snapshots.append(i.snapshot())]
     )
     resumed = solve(point_mass_problem(), METHODS[name](), BUDGET, 99, snapshot=snapshots[12])
+    assert without_time(resumed.history) == without_time(whole.history)[13:]
+    assert torch.equal(resumed.theta, whole.theta)
+
+
+def test_the_state_of_lbfgs_survives_the_disk(tmp_path):
+    """In the middle of a line search, with curvature pairs; it draws nothing, so a problem it does not solve at once."""
+
+    def keep(iteration):
+        snapshots.append(iteration.snapshot())
+
+    snapshots = []
+    whole = solve(rosenbrock(), LBFGS(memory=3), BUDGET, 7, callbacks=[keep])
+    torch.save(snapshots[12], tmp_path / "snapshot.pt")
+    snapshot = torch.load(tmp_path / "snapshot.pt", weights_only=True)
+    resumed = solve(rosenbrock(), LBFGS(memory=3), BUDGET, 7, snapshot=snapshot)
     assert without_time(resumed.history) == without_time(whole.history)[13:]
     assert torch.equal(resumed.theta, whole.theta)
 

@@ -1,6 +1,7 @@
 """Unknowns, coordinates, objectives, policies and arguments: the small parts every training is made of."""
 
 import dataclasses
+import itertools
 import math
 import pathlib
 from typing import Literal
@@ -12,7 +13,7 @@ import torch
 from learn import Space, Unknown
 from learn.arguments import option, parse
 from learn.models import Controller, Deterministic, MLPPolicy, OpenLoopPolicy, OscillatorPolicy
-from learn.objectives import ControlEffort, DistanceTravelled, TargetPosition, TrajectoryMatching
+from learn.objectives import ControlEffort, DistanceTravelled, KeepOrientation, TargetPosition, TrajectoryMatching
 from sim import InputError
 from tests.learning import Seen, point_mass_problem
 
@@ -115,6 +116,18 @@ def test_matching_is_the_mean_squared_distance_in_units_of_its_scale():
     assert objective(trajectory()).tolist() == pytest.approx([3 * 0.1**2 / 0.5**2] * 2)
 
 
+def test_a_turned_body_costs_one_minus_the_cosine_of_its_angle_however_it_is_stretched():
+    corners = torch.tensor(list(itertools.product((-1.0, 1.0), (-2.0, 2.0), (0.0, 1.0))), dtype=torch.float64)
+    pitch, stretch = 0.3, torch.diag(torch.tensor([1.2, 0.9, 0.7], dtype=torch.float64))
+    c, s = math.cos(pitch), math.sin(pitch)
+    turn = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=torch.float64)
+    still, turned = corners + 5.0, corners @ stretch @ turn.T - 1.0
+    moved = {"ball.position": torch.stack([still, still, turned])[:, None].expand(3, 2, 8, 3)}
+    for axes, expected in (((2,), (1 - c) / 2), ((0, 2), 1 - c), ((1,), 0.0)):
+        loss = KeepOrientation("ball.position", corners, axes=axes)(moved)
+        assert loss.tolist() == pytest.approx([expected] * 2, abs=1e-15)
+
+
 def test_objectives_add_up_with_weights():
     far, near = DistanceTravelled("ball.position"), TargetPosition("ball.position", [0, 0, 0])
     total = -2 * far + near - 0.5 * near
@@ -129,6 +142,7 @@ def test_objectives_add_up_with_weights():
         (lambda: DistanceTravelled("ball.position", direction=(0, 0, 0)), "not all zero"),
         (lambda: DistanceTravelled("jelly.position")(trajectory()), "got 'jelly.position'"),
         (lambda: DistanceTravelled("ball.action")(trajectory()), "[frame, batch, item, 3]"),
+        (lambda: KeepOrientation("ball.position", torch.zeros(4, 3), axes=(3,)), "axes among 0, 1, 2"),
         (lambda: TrajectoryMatching(trajectory(), scales={"x": 1.0}), "got ['x']"),
         (lambda: TrajectoryMatching(trajectory(3), scales={"ball.position": 1.0})(trajectory()), "got [5, 3, 3, 3]"),
         (lambda: ControlEffort(Controller(OpenLoopPolicy(2, 1, interval=1.0), "a"))({}), "simulate first"),

@@ -1,5 +1,7 @@
 """Gradients of MPM rollouts in float64: the adjoint against finite differences, and the same for every way to run."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,30 @@ def test_the_gradient_is_bitwise_the_same_for_every_checkpoint_choice(model, eve
     got = gradients_of(model, values, checkpoint_every=every)
     for name in expected:
         assert np.array_equal(expected[name], got[name]), name
+
+
+def test_chosen_substeps_are_recorded_as_among_all_of_them_with_the_same_gradient(model):
+    """Fields of a frame are those of its substep, a wrench is the mean since the frame before."""
+    at, values = [0, 13, 14, 60], busy_values(model, 2)
+    whole = model.rollout(60, record_every=1, control_every=EVERY, record=FIELDS)
+    part = model.rollout(60, record_at=at[1:3], control_every=EVERY, record=FIELDS)
+    every, some = whole.forward(values), part.forward(values)
+    assert some.times == pytest.approx(np.array(at) * 3e-4, rel=1e-12)
+    weights = weighted_sum(some)[1]
+    spread = {name: np.zeros_like(every[name]) for name in weights}
+    for name, array in spread.items():
+        array[at] = weights[name]
+        if name.endswith(".wrench"):
+            for frame, (first, last) in enumerate(itertools.pairwise(at), start=1):
+                array[first + 1 : last + 1] = weights[name][frame] / (last - first)
+                assert some[name][frame] == pytest.approx(
+                    every[name][first + 1 : last + 1].mean(axis=0), rel=1e-9, abs=1e-12
+                )
+        else:
+            assert np.array_equal(every[name][at], some[name])
+    expected, got = whole.backward(spread), part.backward(weights)
+    for name in expected:
+        assert np.abs(got[name] - expected[name]).max() <= 1e-12 * np.abs(expected[name]).max(), name
 
 
 def test_two_threads_give_the_gradient_of_one_to_round_off(model):

@@ -21,6 +21,7 @@ class Estimate:
         residuals, jacobian: [m] and [m, dimension] for Gauss-Newton methods: value = |residuals|^2 / 2.
         metrics: what the problem wants logged.
         failure: the sentence of what went wrong, or empty.
+        ranked: whether the value counts when the best unknowns are chosen.
         simulator_calls: what it cost; a backward counts like a forward.
     """
 
@@ -31,23 +32,31 @@ class Estimate:
     jacobian: torch.Tensor | None = None
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     failure: str = ""
+    ranked: bool = True
     simulator_calls: int = 0
 
     @staticmethod
     def of(evaluation: Evaluation) -> "Estimate":
-        """What a forward alone tells."""
-        residuals = None if evaluation.residuals is None else evaluation.residuals.detach().flatten()
+        """What a forward alone tells; over several environments the residuals are scaled so that their loss is the mean."""
+        given = evaluation.residuals
+        residuals = None if given is None else given.detach().flatten() * mean_weight(given)
         return Estimate(
             value=evaluation.value,
             residuals=residuals,
             metrics=evaluation.numbers(),
             failure=evaluation.failure,
+            ranked=evaluation.ranked,
             simulator_calls=evaluation.simulator_calls,
         )
 
     @property
     def ok(self) -> bool:
         return not self.failure and math.isfinite(self.value)
+
+
+def mean_weight(residuals: torch.Tensor) -> float:
+    """What residuals [m] or [environments, m] are scaled by, so that half their square is the mean loss."""
+    return 1.0 if residuals.ndim == 1 else 1.0 / math.sqrt(len(residuals))
 
 
 class GradientEstimator(abc.ABC):

@@ -7,25 +7,27 @@ that is still wrong from being lost in chaos, and the windows of one evaluation 
 positions alone there is one window, from the start of the motion, and its length is what a curriculum raises.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from learn.autograd import simulate
+from learn.autograd import linearise, simulate
 from learn.objectives.base import Objective
 from learn.problem import Evaluation, Problem, Values
 from learn.simulation import SimulationProblem
+from learn.solve import Iteration
 from learn.space import Unknown
 from learn.torch_law import TorchLaw
 from sim.errors import InputError
 from sim.mpm.state import FIELDS
 from sim.rollout import Rollout
-from sim.trajectory import host_array
+from sim.trajectory import Trajectory, host_array
 
 
-class _Windows(torch.nn.Module):
-    """The rollout of all windows from the state they start in, with its laws as children so that their weights have names."""
+class StartedRollout(torch.nn.Module):
+    """A rollout from the values in `start`, with its laws as children so that their weights have names."""
 
     def __init__(self, rollout: Rollout):
         super().__init__()
@@ -35,6 +37,9 @@ class _Windows(torch.nn.Module):
 
     def forward(self, values: Values) -> Mapping[str, torch.Tensor]:
         return simulate(self.rollout, {**self.start, **values})
+
+    def linearise(self, values: Values, directions: Values) -> tuple[Trajectory, dict[str, torch.Tensor]]:
+        return linearise(self.rollout, {**self.start, **values}, directions)
 
 
 class WindowDistance(Objective):
@@ -54,17 +59,27 @@ class WindowDistance(Objective):
         with torch.no_grad():
             return {"position_error": self._squared(trajectory).sqrt()}
 
+    def residuals(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """sqrt(2 / (frames particles)) (x - x*) / length, [batch, m]."""
+        gaps = torch.cat(self._gaps(trajectory), dim=2)
+        weight = math.sqrt(2.0 / (gaps.shape[0] * gaps.shape[2])) / self.length
+        return weight * gaps.transpose(0, 1).flatten(1)
+
     def _squared(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Mean squared distance of each window [batch], in m^2."""
-        sums, count = [], 0
+        gaps = self._gaps(trajectory)
+        sums = [gap.square().sum(-1).mean(0).sum(-1) for gap in gaps]
+        return torch.stack(sums).sum(0) / sum(gap.shape[2] for gap in gaps)
+
+    def _gaps(self, trajectory: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        """Differences [frame, batch, tracked item, 3] of every body's positions from the recorded ones, in m."""
+        found = []
         for body, items in self.tracked.items():
             moved = trajectory[f"{body}.position"][1:]
             frames = torch.arange(1, len(moved) + 1)[:, None] + self.starts
             gap = moved - self.recorded[f"{body}.position"][frames, 0].to(moved)
-            gap = gap if items is None else gap[:, :, items]
-            sums.append(gap.square().sum(-1).mean(0).sum(-1))
-            count += gap.shape[2]
-        return torch.stack(sums).sum(0) / count
+            found.append(gap if items is None else gap[:, :, items])
+        return found
 
 
 class MotionProblem(SimulationProblem):
@@ -96,19 +111,27 @@ class MotionProblem(SimulationProblem):
     ) -> None:
         self.rollout, self.starts = rollout, tuple(starts)
         self._recorded = {n: torch.from_numpy(host_array(a).copy()) for n, a in recording.items() if _is_state(n)}
-        bodies = [b.name for b in rollout.model.bodies]
+        bodies = [b.model.name for b in rollout.binding.bodies]
         chosen = dict.fromkeys(bodies, None) if tracked is None else {n: list(i) for n, i in tracked.items()}
         self._check(bodies, sorted(set(chosen) - set(bodies)))
-        self._windows = _Windows(rollout)
+        self._windows = StartedRollout(rollout)
         self._distance = WindowDistance(self._recorded, chosen, length)
         super().__init__(self._windows, self._distance, unknowns=unknowns)
         self.comparable = rollout.batch == len(self.starts)
 
     def compute(self, values: Values) -> Evaluation:
+        self._begin()
+        return super().compute(values)
+
+    def differentiate(self, theta: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        self._begin()
+        return super().differentiate(theta)
+
+    def _begin(self) -> None:
+        """Set the windows of one evaluation."""
         starts = self._draw()
         self._windows.start = {name: array[starts, 0] for name, array in self._recorded.items()}
         self._distance.starts = starts
-        return super().compute(values)
 
     def _draw(self) -> torch.Tensor:
         """First frames of the windows of one evaluation, [batch]."""
@@ -141,31 +164,70 @@ def _is_state(name: str) -> bool:
 
 
 class Curriculum(Problem):
-    """Problems of the same unknowns, one after the other; `enter` says which one is posed.
+    """Problems of the same unknowns, one after the other: its `advance` is a callback of `solve`.
 
-    Errors: `InputError` when their unknowns differ.
+    Args:
+        stages: the problems.
+        iterations: of a method on each of them. A stage that a method is done with earlier leaves what it saved to the
+            next, at equal cost in substeps.
+
+    Errors: `InputError` when their unknowns differ, or a stage lacks its number.
     """
 
-    def __init__(self, stages: Sequence[Problem]):
+    def __init__(self, stages: Sequence[Problem], iterations: Sequence[int] | None = None):
         self.stages = tuple(stages)
         names = [(stage.space.names, stage.space.dimension) for stage in self.stages]
         if len(set(names)) != 1:
             raise InputError(f"curriculum: expected stages of the same unknowns, got {names}; correct them.")
+        self.iterations = [1] * len(self.stages) if iterations is None else [int(count) for count in iterations]
+        if len(self.iterations) != len(self.stages) or min(self.iterations) < 1:
+            raise InputError(
+                f"curriculum: expected {len(names)} positive iterations, got {self.iterations}; correct them."
+            )
+        super().__init__(self.stages[0].space.unknowns)
+        self.began = 0
         self.enter(0)
-        super().__init__(
-            self.stages[0].space.unknowns,
-            environments=self.stages[0].environments,
-            comparable=len(self.stages) == 1 and self.stages[0].comparable,
-            steps_per_call=self.stages[0].steps_per_call,
-        )
 
     def enter(self, stage: int) -> None:
         """Pose this stage from now on."""
-        self.stage = self.stages[stage]
-        self.environments, self.steps_per_call = self.stage.environments, self.stage.steps_per_call
+        self.stage, self.posed = stage, self.stages[stage]
+        self.environments, self.steps_per_call = self.posed.environments, self.posed.steps_per_call
+        self.comparable, self.smooth = self.posed.comparable, self.posed.smooth
+
+    def advance(self, iteration: Iteration) -> None:
+        """Pose the next stage when this one has had its iterations or the method is done with it; after the last, stop."""
+        done = iteration.progress.iteration
+        left = self.iterations[self.stage] - (done - self.began)
+        if left > 0 and not iteration.method.finished:
+            return
+        if self.stage == len(self.stages) - 1:
+            iteration.method.finished = iteration.method.finished or "the last stage has had its iterations"
+            return
+        saved = left * self._cost()
+        self.enter(self.stage + 1)
+        self.began = done
+        self.iterations[self.stage] += max(0, saved) // self._cost()
+        iteration.method.restart()
 
     def compute(self, values: Values) -> Evaluation:
-        return self.stage.compute(values)
+        return self.posed.compute(values)
+
+    def differentiate(self, theta: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        return self.posed.differentiate(theta)
+
+    def linearise_calls(self) -> int:
+        return self.posed.linearise_calls()
 
     def install(self, theta: torch.Tensor) -> Values:
-        return self.stage.install(theta)
+        return self.posed.install(theta)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"stage": self.stage, "began": self.began, "iterations": list(self.iterations)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.enter(state["stage"])
+        self.began, self.iterations = state["began"], list(state["iterations"])
+
+    def _cost(self) -> int:
+        """Substeps of one forward."""
+        return self.environments * self.steps_per_call

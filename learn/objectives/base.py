@@ -3,7 +3,7 @@
 import abc
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -30,6 +30,10 @@ class Objective(abc.ABC):
         """What a user wants to watch, each [batch], by name and in its own unit."""
         return {}
 
+    def judge(self, trajectory: Trajectory) -> "Judgement":
+        """Loss, residuals and metrics at once; an objective in which they share work shares it here."""
+        return Judgement(self(trajectory), self.residuals(trajectory), self.metrics(trajectory))
+
     def __add__(self, other: "Objective") -> "Objective":
         return _Sum([*_terms(self), *_terms(other)]) if isinstance(other, Objective) else NotImplemented
 
@@ -45,6 +49,37 @@ class Objective(abc.ABC):
 
     def __sub__(self, other: "Objective") -> "Objective":
         return self + -1.0 * other if isinstance(other, Objective) else NotImplemented
+
+
+class Judgement(NamedTuple):
+    """What an objective says of one trajectory: see `Objective`."""
+
+    loss: torch.Tensor
+    residuals: torch.Tensor | None
+    metrics: dict[str, torch.Tensor]
+
+
+class SquaredObjective(Objective):
+    """An objective that is a sum of squares and says so: L = |r|^2 / 2."""
+
+    @abc.abstractmethod
+    def residuals(self, trajectory: Trajectory) -> torch.Tensor:
+        """r, [batch, m]."""
+
+    def measures(self, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The metrics of a loss [batch], detached."""
+        return {}
+
+    def __call__(self, trajectory: Trajectory) -> torch.Tensor:
+        return self.residuals(trajectory).square().sum(1) / 2
+
+    def metrics(self, trajectory: Trajectory) -> dict[str, torch.Tensor]:
+        return self.measures(self(trajectory).detach())
+
+    def judge(self, trajectory: Trajectory) -> Judgement:
+        residuals = self.residuals(trajectory)
+        loss = residuals.square().sum(1) / 2
+        return Judgement(loss, residuals, self.measures(loss.detach()))
 
 
 class _Sum(Objective):

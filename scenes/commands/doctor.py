@@ -91,7 +91,10 @@ def rendering() -> Iterator[Row]:
     from sim.errors import InputError
     from sim.view.opengl import opengl, require_window
 
-    yield "pictures", "VTK, OpenGL works" if opengl() is not None else "the built-in ray caster; there is no OpenGL here"
+    yield (
+        "pictures",
+        "VTK, OpenGL works" if opengl() is not None else "the built-in ray caster; there is no OpenGL here",
+    )
     try:
         require_window()
         yield "window", "can be opened"

@@ -6,7 +6,7 @@ values repeated and gradients summed to the shape that was handed over.
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,11 +50,13 @@ class BoundBody:
     coefficients: Any = None
     dcoefficients: Any = None
     muscle: BoundMuscle | None = None
-    external: Any = None  # what a law given from outside keeps between the stress of a substep and its adjoint
+    external: Any = None  # a law given from outside, bound to this body by the solver
 
 
 class Binding:
     """Device arrays of all parameters of a model for a rollout of `intervals` control intervals."""
+
+    wanted: frozenset[str] | None = None  # all gradients gather in any case
 
     def __init__(self, model: "Model", intervals: int):
         self.model, self.intervals, self.knots = model, intervals, intervals + 1
@@ -82,7 +84,7 @@ class Binding:
         if self._set and self._same(values):
             return
         self._given, self._set = values, True
-        full = {name: self._full(name) for name in self.model.parameters()}
+        full = {name: self.full(name) for name in self.model.parameters()}
         for bound in self.bodies:
             self._set_body(bound, full)
         spread = self._spread({b.name: full[f"{b.name}.density"] * b.volume for b in self.model.bodies})
@@ -96,7 +98,7 @@ class Binding:
 
     def initial_state(self) -> State:
         """The state that the bound initial values describe."""
-        spread = {n: self._spread({b.name: self._full(f"{b.name}.{n}") for b in self.model.bodies}) for n in FIELDS}
+        spread = {n: self._spread({b.name: self.full(f"{b.name}.{n}") for b in self.model.bodies}) for n in FIELDS}
         return State(**spread)
 
     def poses_at(self, step: int, every: int) -> np.ndarray:
@@ -110,8 +112,8 @@ class Binding:
     def clear_gradients(self) -> None:
         arrays = [self.dmass, self.dgravity, self.dposes, self.dfriction]
         for bound in self.bodies:
-            if bound.kernels is None:
-                bound.law.clear_gradients()
+            if bound.external is not None:
+                bound.external.clear_gradients()
             arrays += [bound.dcoefficients] if bound.dcoefficients is not None else []
             if bound.muscle is not None:
                 arrays += [bound.muscle.dstrength, bound.muscle.dparticles, bound.muscle.dactivation]
@@ -123,17 +125,38 @@ class Binding:
         full: dict[str, np.ndarray] = {}
         for bound in self.bodies:
             self._body_gradients(bound, adjoint, full)
+            if bound.external is not None:
+                bound.external.collect_gradients()
         full["gravity"] = self._gravity_gradient()
         self._collider_gradients(full)
         parameters = self.model.parameters()
         return {n: parameters[n].reduce(g, self._given[n]) if n in self._given else g for n, g in full.items()}
+
+    @property
+    def external_laws(self) -> list:
+        """The laws given from outside, each once."""
+        return list({id(b.law): b.law for b in self.bodies if b.kernels is None}.values())
+
+    def views(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """Every body's part [batch, items, ...] of arrays [particles, ...], NumPy or torch, as "<body>.<field>"."""
+        lead = {b.model.name: (self.model.batch, b.items) for b in self.bodies}
+        return {
+            f"{b.model.name}.{field}": array[b.start : b.end].reshape(*lead[b.model.name], *array.shape[1:])
+            for b in self.bodies
+            for field, array in arrays.items()
+        }
+
+    def unite(self, views: Mapping[str, Any], concatenate: Callable) -> dict[str, Any]:
+        """Arrays [particles, ...] by field from every body's part."""
+        flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in views.items()}
+        return {f: concatenate([flat[f"{b.model.name}.{f}"] for b in self.bodies]) for f in FIELDS}
 
     def _same(self, values: dict[str, np.ndarray]) -> bool:
         return values.keys() == self._given.keys() and all(
             values[n] is self._given[n] or np.array_equal(values[n], self._given[n]) for n in values
         )
 
-    def _full(self, name: str) -> np.ndarray:
+    def full(self, name: str) -> np.ndarray:
         """The full array of a parameter; a timed one has one entry an interval, or a knot for poses."""
         parameter = self.model.parameters()[name]
         value = parameter.expand(self._given[name]) if name in self._given else parameter.value

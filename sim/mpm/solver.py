@@ -17,12 +17,19 @@ from sim.mpm.grid import grid_update
 from sim.mpm.state import StateArray
 from sim.mpm.transfers import transfers
 from sim.program import Program, barrier_kernel
+from sim.status import Code, Status
 
 if TYPE_CHECKING:
     from sim.model import Model
 
 
 COMPILERS = 2  # kernels compiled at a time
+_REMEDY = {
+    Code.LEFT_GRID: "left the grid; enlarge `extent` or lower `dt`",
+    Code.CFL: "moved more than a cell in one substep; lower `dt` or the speeds",
+    Code.NOT_FINITE: "has a velocity or deformation that is not finite; lower `dt`, or check the values given",
+    Code.INVERTED: "was inverted; lower `dt`, or stiffen the material",
+}
 
 
 @functools.cache
@@ -63,12 +70,16 @@ class MPMSolver:
 
     def __init__(self, model: "Model", binding: Binding, *, slots: int, every: int, gradient: bool):
         self.model, self.binding, self.every, self.threads = model, binding, every, model.threads
+        self.gradient = gradient
         p = model.precision
         self.states = StateArray(model.particle_count, slots, p, model.device)
         self.adjoint = StateArray(model.particle_count if gradient else 0, 1, p, model.device)
         self.work = Workspace(model, gradient)
         self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
         self._compile(gradient)
+        self._external = [body for body in binding.bodies if body.kernels is None]
+        for body in self._external:
+            body.external = body.law.bind(self, body)
         self._forward = self._build_forward()
         self._backward = self._build_backward() if gradient else self._forward
 
@@ -82,9 +93,23 @@ class MPMSolver:
         modules = list({id(k.module): k.module for k in kernels}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=COMPILERS)
 
+    def make_states(self, slots: int) -> StateArray:
+        return StateArray(self.model.particle_count, slots, self.model.precision, self.model.device)
+
+    def begin(self, first_step: int) -> None:
+        """Nothing has failed yet; no force depends on the time at which a run starts."""
+        self.work.status.zero_()
+
+    def reset(self) -> None:
+        """Clear the grid."""
+        for array in vars(self.work).values():
+            array.zero_()
+
     def set_clock(self, step: int, slot: int) -> None:
-        """The next substep forward is `step`, from `slot` to `slot + 1`."""
+        """Begin a run: the next substep forward is `step`, from `slot` to `slot + 1`."""
         self.work.clock.assign(np.array([step, slot, slot + 1], dtype=np.int32))
+        for body in self._external:
+            body.external.load()
 
     def advance(self, substeps: int) -> None:
         """Run substeps forward from where the clock stands."""
@@ -93,6 +118,16 @@ class MPMSolver:
     def retreat(self, substeps: int) -> None:
         """Carry the adjoint state back over substeps; the clock stands at the state it belongs to."""
         self._backward.run(substeps)
+
+    def status(self) -> Status:
+        """The first thing that went wrong, with the particle and the remedy."""
+        code, step, particle = self.failure()
+        if code == 0:
+            return Status()
+        body, environment, item = self.model.item_of(particle)
+        where = f" of environment {environment}" if self.model.batch > 1 else ""
+        sentence = f"particle {item} of '{body}'{where} {_REMEDY[Code(code)]} (at substep {step})."
+        return Status(Code(code), step, particle, body, sentence)
 
     def failure(self) -> tuple[int, int, int]:
         """(code, substep, particle) of the first thing that went wrong, code 0 when nothing did."""
@@ -109,7 +144,7 @@ class MPMSolver:
         span = 1 if self.model.device.is_cuda else self.model.grid_spec.counts[2]
         return self.model.node_count // span, span
 
-    def _halves(self, start: int, end: int, total: int) -> list[tuple[int, int]]:
+    def shares(self, start: int, end: int, total: int) -> list[tuple[int, int]]:
         """(first, count) of the part of [start, end) in each thread's share of [0, total)."""
         cuts = [total * t // self.threads for t in range(self.threads + 1)]
         parts = [(max(start, a), min(end, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
@@ -117,7 +152,7 @@ class MPMSolver:
 
     def _each(self, program: Program, kernel: wp.Kernel, start: int, end: int, total: int, arguments) -> None:
         """Launch a kernel over [start, end) on every thread; `arguments(first, thread)` gives its inputs."""
-        for thread, (first, count) in enumerate(self._halves(start, end, total)):
+        for thread, (first, count) in enumerate(self.shares(start, end, total)):
             program.launch(thread, kernel, count, arguments(first, thread))
 
     def _tick(self, program: Program, delta: int) -> None:
@@ -129,17 +164,27 @@ class MPMSolver:
         self._frames(program)
         self._scatter(program, keep=False)
         self._update(program, keep=0)
-        program.phase()
+        self._gather(program)
+        self._return_maps(program)
+        self._tick(program, 1)
+        return program
+
+    def _gather(self, program: Program) -> None:
         m, b, w, s, _ = self._arrays()
+        program.phase()
         state = [s["position"], s["velocity"], s["velocity_gradient"], s["deformation_gradient"]]
         self._each(
             program, self._transfers.g2p, 0, m.particle_count, m.particle_count,
             lambda first, t: [m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, self._status(t)],
         )  # fmt: skip
+
+    def _return_maps(self, program: Program) -> None:
+        m, _, w, s, _ = self._arrays()
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
-                body.law.record_return_map(program, self, body)
+                if body.external.return_map is not None:
+                    body.external.return_map.record_return_map(program)
             elif kernels.return_map is not None:
                 self._each(
                     program, kernels.return_map, body.start, body.end, m.particle_count,
@@ -147,8 +192,6 @@ class MPMSolver:
                         first, body.start, m.particle_count, w.clock, body.coefficients, s["deformation_gradient"],
                     ],
                 )  # fmt: skip
-        self._tick(program, 1)
-        return program
 
     def _status(self, thread: int) -> wp.array:
         return self.work.status[4 * thread : 4 * thread + 4]
@@ -170,7 +213,7 @@ class MPMSolver:
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
-                body.law.record_stress(program, self, body, keep=keep)
+                body.external.stress.record_stress(program, keep=keep)
             else:
                 self._each(
                     program, kernels.stress, body.start, body.end, m.particle_count,
@@ -233,7 +276,8 @@ class MPMSolver:
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
-                body.law.record_return_map_vjp(program, self, body)
+                if body.external.return_map is not None:
+                    body.external.return_map.record_return_map_vjp(program)
             elif kernels.return_map is not None:
                 self._each(
                     program, kernels.return_map_vjp, body.start, body.end, m.particle_count,
@@ -294,7 +338,7 @@ class MPMSolver:
                 )  # fmt: skip
             kernels = body.kernels
             if kernels is None:
-                body.law.record_stress_vjp(program, self, body)
+                body.external.stress.record_stress_vjp(program)
             else:
                 self._each(
                     program, kernels.stress_vjp, body.start, body.end, m.particle_count,
@@ -304,7 +348,7 @@ class MPMSolver:
                     ],
                 )  # fmt: skip
 
-    def collect_activation(self) -> None:
+    def collect_controls(self) -> None:
         """Add what the particles gathered over a control interval to the adjoint of its activation."""
         for body in self.binding.bodies:
             if body.muscle is not None:

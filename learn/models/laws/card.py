@@ -8,15 +8,12 @@ from typing import Any
 
 import torch
 
-from learn.models.laws.hyperelastic import HyperelasticNetwork
 from learn.models.laws.neural import NeuralLaw
-from learn.models.laws.original import ElasticNetwork, PlasticNetwork
+from learn.models.laws.registry import CLASSES
 from learn.torch_law import TorchLaw
 from sim.atomic import write_atomically
 from sim.errors import InputError
 from sim.version import VERSION
-
-CLASSES: dict[str, type[NeuralLaw]] = {c.__name__: c for c in (ElasticNetwork, PlasticNetwork, HyperelasticNetwork)}
 
 
 def save_law(law: TorchLaw, path: str | os.PathLike, *, notes: Mapping[str, Any] | None = None) -> None:

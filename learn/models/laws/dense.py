@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import gelu, softplus
 
+from learn.native.packed import Dense
+
 
 class DenseNetwork(torch.nn.Module):
     """x -> W_k gelu(... gelu(W_1 x)), without biases unless asked for: then a zero input gives a zero output.
@@ -56,6 +58,10 @@ class DenseNetwork(torch.nn.Module):
             adjoint = adjoint @ weight
             adjoint = torch.ops.aten.gelu_backward(adjoint, z) if layer else adjoint
         return adjoint, [*dweights[::-1], *dbiases[::-1]]
+
+    def dense(self, scale: torch.Tensor | float = 1.0) -> Dense:
+        """The weights of scale times this network, for native code."""
+        return Dense(tuple(self.weights), tuple(self.biases), "gelu", scale)
 
 
 class ScalarNetwork(torch.nn.Module):

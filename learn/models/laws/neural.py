@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch.autograd.function import once_differentiable
 
+from learn.native.packed import Dense
 from learn.pointwise import Assembly, Features
 
 Gradients = Sequence[torch.Tensor]
@@ -30,6 +31,17 @@ class NeuralLaw(torch.nn.Module, abc.ABC):
     @abc.abstractmethod
     def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
         """Gradients of coefficients : adjoint with respect to the features and to every parameter, in their order."""
+
+    def dense(self) -> Dense | None:
+        """The dense network that the coefficients are, if that is all: then a rollout on a CPU needs no torch."""
+        return None
+
+    def __init_subclass__(cls, **options: Any):
+        """A class that changes what is computed without saying that it is still a dense network is none."""
+        super().__init_subclass__(**options)
+        changed = {"coefficients", "coefficients_vjp", "evaluate", "pull_back", "forward"} & vars(cls).keys()
+        if changed and "dense" not in vars(cls):
+            cls.dense = NeuralLaw.dense  # type: ignore[method-assign]
 
     def options(self) -> dict[str, Any]:
         """The constructor arguments that shape the weights, for a law on disk."""

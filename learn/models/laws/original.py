@@ -13,6 +13,7 @@ import torch
 from learn.models.laws.dense import DenseNetwork
 from learn.models.laws.neural import Gradients, NeuralLaw
 from learn.models.laws.strain import ROTATED_CORRECTION, ROTATED_STRESS, STRETCHES_STRAIN_VOLUME
+from learn.native.packed import Dense
 
 SIZES = (13, 64, 64, 9)
 
@@ -48,6 +49,9 @@ class ElasticNetwork(NeuralLaw):
     def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
         return self.network.pull_back(saved, adjoint * self.stress_scale)
 
+    def dense(self) -> Dense:
+        return self.network.dense(self.stress_scale)
+
 
 class PlasticNetwork(NeuralLaw):
     """F = F_trial + 1e-3 R S, with S the symmetric part of the network's output.
@@ -71,3 +75,6 @@ class PlasticNetwork(NeuralLaw):
 
     def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
         return self.network.pull_back(saved, adjoint)
+
+    def dense(self) -> Dense:
+        return self.network.dense()

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import warp as wp
 
+from learn.native import strain as lanes
 from learn.pointwise import Assembly, Features
 from sim.linalg.eigen import symmetric_eigen
 from sim.linalg.matrix import cofactor
-from sim.linalg.polar import polar_rotation
+from sim.linalg.polar import polar_factors, polar_rotation, polar_vjp
 from sim.precision import Precision
 
 PLASTIC_SCALE = 1e-3  # of the correction of a learned return map
@@ -157,8 +158,59 @@ def invariant_stress(p: Precision) -> Callable:
     return stress
 
 
-STRETCHES_STRAIN_VOLUME = Features(stretches_strain_volume, 13, stretches_strain_volume_vjp)
+@functools.cache
+def stretch_entries(p: Precision) -> Callable:
+    """Warp function F -> the entries xx, yy, zz, yz, xz, xy of U - I."""
+    real, mat33, vec, rotation = p.real, p.mat33, p.vector(6), polar_rotation(p)
+
+    @wp.func(inline=True)
+    def features(F: mat33) -> vec:
+        U = wp.transpose(rotation(F)) * F
+        one, half = real(1.0), real(0.5)
+        return vec(
+            U[0, 0] - one, U[1, 1] - one, U[2, 2] - one,
+            half * (U[1, 2] + U[2, 1]), half * (U[0, 2] + U[2, 0]), half * (U[0, 1] + U[1, 0]),
+        )  # fmt: skip
+
+    return features
+
+
+@functools.cache
+def stretch_entries_vjp(p: Precision) -> Callable:
+    """Its vector-Jacobian product: R G and, through R of U = R^T F, the polar factor's product with F G."""
+    real, mat33, vec, factors, pullback = p.real, p.mat33, p.vector(6), polar_factors(p), polar_vjp(p)
+
+    @wp.func
+    def vjp(F: mat33, g: vec) -> mat33:
+        half = real(0.5)
+        a, b, c = half * g[3], half * g[4], half * g[5]
+        G = mat33(g[0], c, b, c, g[1], a, b, a, g[2])
+        R, x, D = factors(F)
+        return R * G + pullback(F, R, x, D, F * G)
+
+    return vjp
+
+
+@functools.cache
+def green_stress(p: Precision) -> Callable:
+    """Warp function (F, (mu, lambda)) -> F (2 mu E + lambda tr(E) I) F^T with E = (F^T F - I) / 2."""
+    real, mat33, vec2, strain = p.real, p.mat33, p.vector(2), right_cauchy_green(p)
+
+    @wp.func(inline=True)
+    def stress(F: mat33, c: vec2) -> mat33:
+        E = real(0.5) * strain(F)
+        volumetric = (c[1] * wp.trace(E)) * (F * wp.transpose(F))
+        return (real(2.0) * c[0]) * (F * E * wp.transpose(F)) + volumetric
+
+    return stress
+
+
+STRETCHES_STRAIN_VOLUME = Features(
+    stretches_strain_volume, 13, stretches_strain_volume_vjp, lanes=lanes.STRETCHES_STRAIN_VOLUME
+)
+STRETCH = Features(stretch_entries, 6, stretch_entries_vjp)
 STRETCH_INVARIANTS = Features(stretch_invariants, 3, stretch_invariants_vjp)
-ROTATED_STRESS = Assembly(rotated_stress, 9)
-ROTATED_CORRECTION = Assembly(rotated_correction, 9)
+ROTATED_STRESS = Assembly(rotated_stress, 9, lanes=lanes.ROTATED_STRESS)
+ROTATED_CORRECTION = Assembly(rotated_correction, 9, lanes=lanes.rotated_correction(PLASTIC_SCALE))
 INVARIANT_STRESS = Assembly(invariant_stress, 3)
+GREEN_STRESS = Assembly(green_stress, 2)

@@ -1,0 +1,5 @@
+"""How do I move it: policies are trained, plans are selected."""
+
+from learn.control.windows import WindowedProblem
+
+__all__ = ["WindowedProblem"]

@@ -1,0 +1,82 @@
+"""Two analytic laws with learned moduli: what is left when the form of the energy is known."""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+
+from learn.models.laws.entries import NO_FEATURES
+from learn.models.laws.logarithmic import HENCKY_STRESS
+from learn.models.laws.neural import Gradients, NeuralLaw
+from learn.models.laws.strain import GREEN_STRESS
+
+
+class ModuliLaw(NeuralLaw):
+    """A law of Lame's moduli mu, lambda = stress_scale exp(log_moduli), both positive.
+
+    Args:
+        stress_scale: typical stiffness [Pa]; mu and lambda start at a quarter of it.
+        dtype: of the moduli.
+        generator: unused; nothing is random here.
+    """
+
+    FEATURES = NO_FEATURES
+
+    def __init__(
+        self,
+        *,
+        stress_scale: float = 1.0,
+        dtype: torch.dtype = torch.float32,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        self.log_moduli = torch.nn.Parameter(torch.full((2,), math.log(0.25), dtype=dtype))
+        self.register_buffer("stress_scale", torch.tensor(stress_scale, dtype=dtype))
+
+    def moduli(self) -> torch.Tensor:
+        """(mu, lambda) [Pa]."""
+        return self.stress_scale * self.log_moduli.exp()
+
+    def coefficients(self, k: torch.Tensor) -> tuple[torch.Tensor, Any]:
+        moduli = self.moduli()
+        return moduli.expand(len(k), 2).contiguous(), (k, moduli)
+
+    def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
+        k, moduli = saved
+        return torch.zeros_like(k), [moduli * adjoint.sum(0)]
+
+
+class SaintVenantKirchhoffLaw(ModuliLaw):
+    """tau = F (2 mu E + lambda tr(E) I) F^T with Green's strain E = (F^T F - I) / 2; it softens when squeezed.
+
+    The energy mu |E|^2 + lambda/2 tr(E)^2 stays finite as det F -> 0, so the law is for small strains.
+    """
+
+    ASSEMBLY = GREEN_STRESS
+    PRIORS: ClassVar[frozenset[str]] = frozenset(
+        {"zero at rest", "objective", "symmetric", "isotropic", "conservative"}
+    )
+
+    def energy(self, F: torch.Tensor) -> torch.Tensor:
+        """psi [n] in J/m^3 of rest volume."""
+        mu, lame = self.moduli()
+        E = 0.5 * (F.mT @ F - torch.eye(3, dtype=F.dtype, device=F.device))
+        return mu * E.square().sum((1, 2)) + 0.5 * lame * E.diagonal(dim1=1, dim2=2).sum(1) ** 2
+
+
+class HenckyLaw(ModuliLaw):
+    """tau = 2 mu e + lambda tr(e) I with the logarithmic strain e of F F^T: the elastic part of metals, clay and sand.
+
+    Its energy mu |e|^2 + lambda/2 tr(e)^2 never rises under a `DissipativeReturnMap`.
+    """
+
+    ASSEMBLY = HENCKY_STRESS
+    PRIORS: ClassVar[frozenset[str]] = frozenset(
+        {"zero at rest", "objective", "symmetric", "isotropic", "conservative", "ordered"}
+    )
+
+    def energy(self, F: torch.Tensor) -> torch.Tensor:
+        """psi [n] in J/m^3 of rest volume."""
+        mu, lame = self.moduli()
+        e = torch.linalg.svdvals(F).log()
+        return mu * e.square().sum(1) + 0.5 * lame * e.sum(1) ** 2

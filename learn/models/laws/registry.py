@@ -1,0 +1,29 @@
+"""The learned laws by the names that `pliant train law` takes, and by the class names that a law on disk carries."""
+
+from learn.models.laws.dissipative import DissipativeReturnMap
+from learn.models.laws.hyperelastic import HyperelasticNetwork
+from learn.models.laws.invariants import InvariantNetwork
+from learn.models.laws.moduli import HenckyLaw, SaintVenantKirchhoffLaw
+from learn.models.laws.neural import NeuralLaw
+from learn.models.laws.original import ElasticNetwork, PlasticNetwork
+from learn.models.laws.plain import PlainNetwork, PlainReturnMap
+from learn.models.laws.polar import PolarNetwork
+from learn.models.laws.spline import SplineLaw
+
+LAWS: dict[str, type[NeuralLaw]] = {
+    "hyperelastic": HyperelasticNetwork,
+    "hencky": HenckyLaw,
+    "stvk": SaintVenantKirchhoffLaw,
+    "spline": SplineLaw,
+    "elastic": ElasticNetwork,
+    "invariants": InvariantNetwork,
+    "polar": PolarNetwork,
+    "plain": PlainNetwork,
+}
+RETURN_MAPS: dict[str, type[NeuralLaw] | None] = {
+    "none": None,
+    "dissipative": DissipativeReturnMap,
+    "plastic": PlasticNetwork,
+    "plain": PlainReturnMap,
+}
+CLASSES = {cls.__name__: cls for cls in (*LAWS.values(), *RETURN_MAPS.values()) if cls is not None}

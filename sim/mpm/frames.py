@@ -1,0 +1,122 @@
+"""Recorded frames of material points on the device, and what each collider did between them."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import warp as wp
+
+from sim.frames import FrameBuffers
+
+if TYPE_CHECKING:
+    from sim.rollout import Rollout
+
+
+class ParticleFrames(FrameBuffers):
+    """One array a recorded field, [frame * particle], and the pose and mean wrench of each collider."""
+
+    def __init__(self, rollout: "Rollout"):
+        super().__init__(rollout)
+        model = rollout.model
+        frames, fields = len(rollout.frame_steps), rollout.solver.states.fields
+        self.size = model.particle_count
+        self.fields = {
+            n: wp.zeros(frames * self.size, dtype=fields[n].dtype, device=model.device) for n in rollout.record
+        }
+        shape = (frames, len(model.colliders), model.batch)
+        self.wrenches = np.zeros((*shape, 6), model.precision.numpy)
+        self.poses = np.zeros((*shape, 7), model.precision.numpy)
+        self.adjoints: dict[str, wp.array] = {}
+        self.dwrench: np.ndarray | None = None
+
+    def begin(self) -> None:
+        self.rollout.solver.work.wrench.zero_()
+
+    def capture(self, step: int, slot: int) -> None:
+        """Copy the state in a slot, the poses and the mean wrench since the last frame."""
+        rollout, frame = self.rollout, self.frame_of[step]
+        states = rollout.solver.states
+        for name, array in self.fields.items():
+            count = self.size
+            wp.copy(array, states.fields[name], dest_offset=frame * count, src_offset=slot * count, count=count)
+        if rollout.model.colliders:
+            self._capture_colliders(step, frame)
+
+    def _capture_colliders(self, step: int, frame: int) -> None:
+        rollout, work = self.rollout, self.rollout.solver.work
+        self.poses[frame] = rollout.binding.poses_at(step, rollout.control_every)
+        if frame:
+            total = work.wrench.numpy().reshape(rollout.model.threads, *self.wrenches.shape[1:]).sum(axis=0)
+            self.wrenches[frame] = total / self._span(step)
+        work.wrench.zero_()
+
+    def _span(self, step: int) -> int:
+        frame = self.frame_of[step]
+        return step - self.rollout.frame_steps[frame - 1] if frame else 1
+
+    def arrays(self, count: int) -> dict[str, np.ndarray]:
+        rollout, model, arrays = self.rollout, self.rollout.model, {}
+        for field, flat in self.fields.items():
+            table = flat.numpy().reshape(len(rollout.frame_steps), self.size, *_tail(flat))
+            for body in rollout.binding.bodies:
+                part = table[:count, body.start : body.end]
+                shape = (count, model.batch, body.items, *part.shape[2:])
+                arrays[f"{body.model.name}.{field}"] = part.reshape(shape).copy()
+        for index, collider in enumerate(model.colliders):
+            arrays[f"{collider.name}.pose"] = self.poses[:count, index].copy()
+            arrays[f"{collider.name}.wrench"] = self.wrenches[:count, index].copy()
+        return arrays
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        model, frames = self.rollout.model, len(self.rollout.frame_steps)
+        shapes = {
+            f"{b.name}.{field}": (frames, model.batch, b.items, *_tail(array))
+            for b in model.bodies
+            for field, array in self.fields.items()
+        }
+        return shapes | {f"{c.name}.wrench": (frames, model.batch, 6) for c in model.colliders}
+
+    def keep(self, adjoints: dict[str, np.ndarray]) -> None:
+        """Upload the adjoints of the particles; those of the wrenches stay here."""
+        model, self.adjoints = self.rollout.model, {}
+        frames = len(self.rollout.frame_steps)
+        dtype = model.precision.numpy
+        host = {n: np.zeros((frames, self.size, *_tail(a)), dtype) for n, a in self.fields.items()}
+        self.dwrench = np.zeros_like(self.wrenches)
+        used = set()
+        for name, value in adjoints.items():
+            owner, _, field = name.rpartition(".")
+            if field == "wrench":
+                self.dwrench[:, [c.name for c in model.colliders].index(owner)] = value
+                continue
+            body = next(b for b in self.rollout.binding.bodies if b.model.name == owner)
+            host[field][:, body.start : body.end] = value.reshape(frames, body.end - body.start, *value.shape[3:])
+            used.add(field)
+        for field in used:
+            flat = host[field].reshape(-1, *_tail(self.fields[field]))
+            self.adjoints[field] = wp.array(flat, dtype=self.fields[field].dtype, device=model.device)
+
+    def add_adjoint(self, step: int) -> None:
+        if step not in self.frame_of:
+            return
+        for field, seeds in self.adjoints.items():
+            target = self.rollout.solver.adjoint.fields[field]
+            first = self.frame_of[step] * self.size
+            part = seeds[first : first + self.size]
+            wp.map(wp.add, target, part, out=target) if target.device.is_cuda else _add_in_place(target, part)
+
+    def before_retreat(self, step: int) -> None:
+        """Set the adjoint of the wrench for the substeps that end at `step` or before, back to the frame below."""
+        if self.dwrench is None or not self.rollout.model.colliders:
+            return
+        frame = next(f for s, f in self.frame_of.items() if s >= step)
+        span = self._span(self.rollout.frame_steps[frame])
+        self.rollout.solver.work.dwrench.assign((self.dwrench[frame] / span).reshape(-1, 6))
+
+
+def _add_in_place(target: wp.array, part: wp.array) -> None:
+    view = target.numpy()
+    view += part.numpy()
+
+
+def _tail(array: wp.array) -> tuple[int, ...]:
+    return tuple(array.dtype._shape_)

@@ -1,0 +1,204 @@
+"""Tangents of the particle-grid transfers: what a small change of the particles and of their parameters does.
+
+A dot marks the directional derivative, one for each of several directions. The weights move with the particle, d w_i =
+grad w_i . x', and so does d_i = x_i - x_p, whose tangent is -x':
+
+    (mv, m)_i' = sum_p w_i (u' + A' d_i - A x', m') + w_i' (u + A d_i, m),   u = m (v + dt g),  A = m C - dt V D^-1 tau
+    v_p' = sum_i w_i v_i' + w_i' v_i,   C' = D^-1 (sum_i (w_i v_i' + w_i' v_i) d_i^T - v_p x'^T)
+
+w' is a sum of three products of one-dimensional weights and slopes, so the loops of `stencil` do all of it. Arrays of
+tangents hold one direction after the other; the particles' are changed in place.
+"""
+
+import functools
+from typing import NamedTuple
+
+import warp as wp
+
+from sim.mpm.stencil import stencil_loops
+from sim.mpm.transfers import READ, WRITE, grid_struct, moment_matrix, splines
+from sim.precision import Precision
+
+
+class TransferTangents(NamedTuple):
+    """The two kernels of one precision."""
+
+    p2g: wp.Kernel
+    g2p: wp.Kernel
+
+
+@functools.cache
+def transfer_tangents(p: Precision) -> TransferTangents:
+    """The tangents of both transfers in one precision."""
+    return TransferTangents(_p2g(p), _g2p(p))
+
+
+@functools.cache
+def _moving_scatter(p: Precision) -> wp.Function:
+    """Warp function: nodes += w (field') + w' (field), field at node (i, j, k) = q + a0 i + a1 j + a2 k."""
+    vec3, vec4, scatter = p.vec3, p.vec4, stencil_loops(p).scatter
+
+    @wp.func(inline=True)
+    def moving(
+        nodes: wp.array(dtype=vec4), corner: int, line: int, plane: int, wx: vec3, wy: vec3, wz: vec3, hx: vec3,
+        hy: vec3, hz: vec3, shift: vec3, q: vec4, a0: vec4, a1: vec4, a2: vec4, q_: vec4, b0: vec4, b1: vec4, b2: vec4,
+    ):  # fmt: skip
+        scatter(nodes, corner, line, plane, wx, wy, wz, q_, b0, b1, b2)
+        scatter(nodes, corner, line, plane, hx * shift[0], wy, wz, q, a0, a1, a2)
+        scatter(nodes, corner, line, plane, wx, hy * shift[1], wz, q, a0, a1, a2)
+        scatter(nodes, corner, line, plane, wx, wy, hz * shift[2], q, a0, a1, a2)
+
+    return moving
+
+
+@functools.cache
+def _moving_gather(p: Precision) -> wp.Function:
+    """Warp function: the sums of `gather` over w g' + w' g, with distances that do not move."""
+    vec3, vec4, mat44, gather = p.vec3, p.vec4, wp.types.matrix((4, 4), p.real), stencil_loops(p).gather
+
+    @wp.func(inline=True)
+    def moving(
+        nodes: wp.array(dtype=vec4), nodes_dot: wp.array(dtype=vec4), corner: int, corner_dot: int, line: int,
+        plane: int, wx: vec3, wy: vec3, wz: vec3, hx: vec3, hy: vec3, hz: vec3, shift: vec3, f: vec3,
+    ) -> mat44:  # fmt: skip
+        sums = gather(nodes_dot, corner_dot, line, plane, wx, wy, wz, f)
+        sums = sums + gather(nodes, corner, line, plane, hx * shift[0], wy, wz, f)
+        sums = sums + gather(nodes, corner, line, plane, wx, hy * shift[1], wz, f)
+        return sums + gather(nodes, corner, line, plane, wx, wy, hz * shift[2], f)
+
+    return moving
+
+
+@functools.cache
+def _p2g(p: Precision) -> wp.Kernel:
+    real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
+    (weights, slopes, inside), scatter = splines(p), _moving_scatter(p)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def p2g_tangent(
+        grid: Grid,
+        first: int,
+        particles: int,
+        directions: int,
+        count: int,
+        clock: wp.array(dtype=int),
+        base_of: wp.array(dtype=int),
+        gravity: wp.array(dtype=vec3),
+        mass: wp.array(dtype=real),
+        volume: wp.array(dtype=real),
+        x: wp.array(dtype=vec3),
+        v: wp.array(dtype=vec3),
+        C: wp.array(dtype=mat33),
+        tau: wp.array(dtype=mat33),
+        gravity_dot: wp.array(dtype=vec3),
+        mass_dot: wp.array(dtype=real),
+        x_dot: wp.array(dtype=vec3),
+        v_dot: wp.array(dtype=vec3),
+        C_dot: wp.array(dtype=mat33),
+        tau_dot: wp.array(dtype=mat33),
+        nodes_dot: wp.array(dtype=vec4),
+    ):
+        i = wp.tid() + first
+        s = clock[READ] * particles + i
+        X = (x[s] - grid.lower) * grid.inv_dx
+        if not inside(X, grid):
+            return
+        bx = int(X[0] - real(0.5))
+        by = int(X[1] - real(0.5))
+        bz = int(X[2] - real(0.5))
+        f = X - vec3(real(bx), real(by), real(bz))
+        wx = weights(f[0])
+        wy = weights(f[1])
+        wz = weights(f[2])
+        hx = slopes(f[0], real(1.0))
+        hy = slopes(f[1], real(1.0))
+        hz = slopes(f[2], real(1.0))
+        m = mass[i]
+        Cp = C[s]
+        stress_scale = real(4.0) * grid.dt * volume[i] * grid.inv_dx
+        A = Cp * (m * grid.dx) - tau[i] * stress_scale
+        a0 = vec4(A[0, 0], A[1, 0], A[2, 0], real(0.0))
+        a1 = vec4(A[0, 1], A[1, 1], A[2, 1], real(0.0))
+        a2 = vec4(A[0, 2], A[1, 2], A[2, 2], real(0.0))
+        u = v[s] + grid.dt * gravity[i]
+        q = vec4(m * u[0], m * u[1], m * u[2], m) - a0 * f[0] - a1 * f[1] - a2 * f[2]
+        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        for d in range(directions):
+            e = d * particles + i
+            shift = x_dot[e] * grid.inv_dx
+            m_ = mass_dot[e]
+            u_ = m_ * u + m * (v_dot[e] + grid.dt * gravity_dot[e])
+            B = (C_dot[e] * m + Cp * m_) * grid.dx - tau_dot[e] * stress_scale
+            b0 = vec4(B[0, 0], B[1, 0], B[2, 0], real(0.0))
+            b1 = vec4(B[0, 1], B[1, 1], B[2, 1], real(0.0))
+            b2 = vec4(B[0, 2], B[1, 2], B[2, 2], real(0.0))
+            q_ = vec4(u_[0], u_[1], u_[2], m_) - b0 * f[0] - b1 * f[1] - b2 * f[2]
+            q_ = q_ - a0 * shift[0] - a1 * shift[1] - a2 * shift[2]
+            scatter(
+                nodes_dot, corner + d * count, grid.nz, grid.ny * grid.nz, wx, wy, wz, hx, hy, hz, shift,
+                q, a0, a1, a2, q_, b0, b1, b2,
+            )  # fmt: skip
+
+    return p2g_tangent
+
+
+@functools.cache
+def _g2p(p: Precision) -> wp.Kernel:
+    real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
+    (weights, slopes, inside), gather, moment = splines(p), _moving_gather(p), moment_matrix(p)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def g2p_tangent(
+        grid: Grid,
+        first: int,
+        particles: int,
+        directions: int,
+        count: int,
+        clock: wp.array(dtype=int),
+        base_of: wp.array(dtype=int),
+        nodes: wp.array(dtype=vec4),
+        x: wp.array(dtype=vec3),
+        v: wp.array(dtype=vec3),
+        C: wp.array(dtype=mat33),
+        F: wp.array(dtype=mat33),
+        nodes_dot: wp.array(dtype=vec4),
+        x_dot: wp.array(dtype=vec3),
+        v_dot: wp.array(dtype=vec3),
+        C_dot: wp.array(dtype=mat33),
+        F_dot: wp.array(dtype=mat33),
+    ):
+        i = wp.tid() + first
+        s = clock[READ] * particles + i
+        t = clock[WRITE] * particles + i
+        X = (x[s] - grid.lower) * grid.inv_dx
+        if not inside(X, grid):
+            return
+        bx = int(X[0] - real(0.5))
+        by = int(X[1] - real(0.5))
+        bz = int(X[2] - real(0.5))
+        f = X - vec3(real(bx), real(by), real(bz))
+        wx = weights(f[0])
+        wy = weights(f[1])
+        wz = weights(f[2])
+        hx = slopes(f[0], real(1.0))
+        hy = slopes(f[1], real(1.0))
+        hz = slopes(f[2], real(1.0))
+        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        vp = v[t]
+        Cp = C[t]
+        Fp = F[s]
+        for d in range(directions):
+            e = d * particles + i
+            shift = x_dot[e] * grid.inv_dx
+            sums = gather(
+                nodes, nodes_dot, corner, corner + d * count, grid.nz, grid.ny * grid.nz,
+                wx, wy, wz, hx, hy, hz, shift, f,
+            )  # fmt: skip
+            v_ = vec3(sums[0, 0], sums[1, 0], sums[2, 0])
+            C_ = (moment(sums) - wp.outer(vp, shift)) * (real(4.0) * grid.inv_dx)
+            v_dot[e] = v_
+            C_dot[e] = C_
+            x_dot[e] = x_dot[e] + grid.dt * v_
+            F_dot[e] = F_dot[e] + grid.dt * (C_ * Fp + Cp * F_dot[e])
+
+    return g2p_tangent

@@ -1,0 +1,75 @@
+"""Recorded frames of spectral fields on the points, and the adjoints of those frames."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.frames import FrameBuffers
+from sim.spectral.transform import LinearMap
+
+if TYPE_CHECKING:
+    from sim.rollout import Rollout
+
+
+class SpectralFrames(FrameBuffers):
+    """One array [frame, batch, ...] a recorded field; what is derived from the state is a linear map of it."""
+
+    def __init__(self, rollout: "Rollout"):
+        super().__init__(rollout)
+        model: Any = rollout.model
+        self.model, self.basis, frames = model, rollout.solver.basis, len(rollout.frame_steps)
+        self.fields = {n: np.zeros((frames, *model.frame_shapes[n]), model.precision.numpy) for n in rollout.record}
+        self._state_fields = {field.name for field in model.equation.FIELDS} & set(rollout.record)
+        self._derived = {
+            name: LinearMap(derived.rows, model.components, self.basis.transform)
+            for name, derived in model.equation.derived(model.grid).items()
+            if name in rollout.record
+        }
+        self._adjoints: dict[str, np.ndarray] = {}
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {f"{self.model.name}.{name}": array.shape for name, array in self.fields.items()}
+
+    def capture(self, step: int, slot: int) -> None:
+        frame, state = self.frame_of[step], self.rollout.solver.states.coefficients[slot][0]
+        if self._state_fields:
+            made = self.basis.unstack(self.model.arrays.host(self.basis.from_state(state)))
+            for name in self._state_fields:
+                self.fields[name][frame] = made[name]
+        for name, rows in self._derived.items():
+            points = rows.to_points(state, self.basis.transform.empty(len(rows.rows)))
+            host = np.moveaxis(self.model.arrays.host(points), 0, -1)
+            self.fields[name][frame] = host.reshape(self.fields[name].shape[1:])
+
+    def arrays(self, count: int) -> dict[str, np.ndarray]:
+        return {f"{self.model.name}.{name}": array[:count].copy() for name, array in self.fields.items()}
+
+    def keep(self, adjoints: dict[str, np.ndarray]) -> None:
+        self._adjoints = {name.rpartition(".")[2]: value for name, value in adjoints.items()}
+
+    def add_adjoint(self, step: int) -> None:
+        if step not in self.frame_of:
+            return
+        frame, target = self.frame_of[step], self.rollout.solver.adjoint.coefficients[0][0]
+        given = {name: array[frame] for name, array in self._adjoints.items() if array[frame].any()}
+        of_state = {n: g for n, g in given.items() if n in self._state_fields}
+        if of_state:
+            self._add_fields(of_state, target)
+        for name in given.keys() - of_state.keys():
+            seeds = given[name].reshape(*self.model.frame_shapes[name][: 1 + self.model.grid.dimension], -1)
+            self._derived[name].transposed().from_points(self._loaded(np.moveaxis(seeds, -1, 0)), target, add=True)
+
+    def _add_fields(self, given: dict[str, np.ndarray], target: Any) -> None:
+        """Add the adjoint of fields of the state."""
+        model = self.model
+        zeros = {
+            f.name: np.zeros(model.state_shapes[f.name], model.precision.numpy)
+            for f in model.equation.FIELDS
+            if f.name not in given
+        }
+        self.basis.from_state_vjp(self._loaded(self.basis.stack({**zeros, **given})), target, add=True)
+
+    def _loaded(self, seeds: np.ndarray) -> Any:
+        """Adjoints on the device, where they are those of a mean over the points."""
+        scaled = seeds * self.model.grid.points
+        return self.model.arrays.load(np.ascontiguousarray(scaled, dtype=self.model.precision.numpy))

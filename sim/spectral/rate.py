@@ -1,0 +1,51 @@
+"""N(u) = D q(S u) + sources on coefficients, and the adjoint of its derivative."""
+
+from typing import TYPE_CHECKING, Any
+
+from sim.spectral.transform import LinearMap, Transform
+
+if TYPE_CHECKING:
+    from sim.spectral.binding import SpectralBinding
+    from sim.spectral.model import SpectralModel
+
+
+class Rate:
+    """The nonlinear term of a model's equation; `inputs` and `products` are how many fields q takes and makes."""
+
+    def __init__(self, model: "SpectralModel", binding: "SpectralBinding", transform: Transform):
+        self.model, self.binding, self.transform = model, binding, transform
+        gathering, scattering = model.equation.inputs(model.grid), model.equation.outputs(model.grid)
+        self.inputs = len(gathering)
+        self.products = 1 + max((m for row in scattering for m in row), default=-1)
+        if self.products:
+            self._gather = LinearMap(gathering, model.components, transform)
+            self._scatter = LinearMap(scattering, self.products, transform)
+            self._gather_vjp, self._scatter_vjp = self._gather.transposed(), self._scatter.transposed()
+            most = transform.empty(max(self.inputs, self.products))
+            self._made, self._seeds = most, transform.empty(self.products)
+
+    def evaluate(self, state: Any, source: Any, fields: Any, out: Any) -> None:
+        """Write N to `out`, and the inputs of q on the points, which the adjoint needs, to `fields`."""
+        if not self.products:
+            out[...] = 0.0 if source is None else source
+            return
+        made = self._made[: self.products]
+        self._gather.to_points(state, fields)
+        self.model.equation.products(self.model.arrays, self.binding.points, fields, made)
+        self._scatter.from_points(made, out)
+        if source is not None:
+            self.model.arrays.add(out, source, out=out)
+
+    def pull_back(self, fields: Any, adjoint: Any, state: Any, *, add: bool) -> None:
+        """Write or add the adjoint of the state to `state`, for N's `adjoint`; that of parameters goes to the binding."""
+        binding, arrays = self.binding, self.model.arrays
+        if binding.damplitudes:
+            arrays.add(binding.dsource, adjoint, out=binding.dsource)
+        if not self.products:
+            if not add:
+                state[...] = 0.0
+            return
+        made = self._made[: self.inputs]
+        seeds = self._scatter_vjp.to_points(adjoint, self._seeds)
+        binding.add_products(self.model.equation.products_vjp(arrays, binding.points, fields, seeds, made))
+        self._gather_vjp.from_points(made, state, add=add)

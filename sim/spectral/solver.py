@@ -1,0 +1,167 @@
+"""Steps of a spectral model forward, and the adjoint of its state backward, by the table of an integrator.
+
+A step keeps in its slot what its adjoint needs: N at every stage, and the fields on the points that N was made of. No
+graph is recorded; the adjoint walks the table from the last stage to the first.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.spectral.arrays import complex_of
+from sim.spectral.binding import SpectralBinding, Term, Weights
+from sim.spectral.rate import Rate
+from sim.spectral.state import Basis, SpectralAdjoint, SpectralStates
+from sim.spectral.watch import Watch
+from sim.status import Status
+
+if TYPE_CHECKING:
+    from sim.spectral.model import SpectralModel
+
+
+class SpectralSolver:
+    """`slots` stored states of a model, and the adjoint of one."""
+
+    def __init__(self, model: "SpectralModel", binding: SpectralBinding, *, slots: int, every: int, gradient: bool):
+        self.model, self.binding, self.every, self.gradient = model, binding, every, gradient
+        self.basis = Basis(model)
+        self.states = SpectralStates(model, self.basis, slots)
+        self.adjoint = SpectralAdjoint(model, self.basis, 1)
+        self.rate = Rate(model, binding, self.basis.transform)
+        self._watch = Watch(model, self.basis)
+        self.step, self.slot, self.first_step = 0, 0, 0
+        arrays, dtype = model.arrays, complex_of(model.precision)
+        self._dtype = dtype
+        shape = (model.components, model.batch, *model.grid.modes)
+        rates = (slots if gradient else 1, model.evaluations, *shape)
+        self._rates = arrays.empty(rates, dtype)
+        fields = (rates[0], model.evaluations, self.rate.inputs, model.batch, *model.grid.shape)
+        self._fields = arrays.empty(fields, model.precision.numpy)
+        self._scratch, self._stage, self._sum = (arrays.empty(shape, dtype) for _ in range(3))
+        self._bars = [arrays.empty(shape, dtype) for _ in model.sources]
+        self._held: list[Any] = []
+        self._kept = [(1 + i, model.sources.index(origin)) for i, (_, origin) in enumerate(model.integrator.history)]
+        self._sources: list[list | None] = [None] * slots
+
+    def make_states(self, slots: int) -> SpectralStates:
+        return SpectralStates(self.model, self.basis, slots)
+
+    def begin(self, first_step: int) -> None:
+        """A run starts at this substep of a longer one; it tells whether a multistep method has its history."""
+        self.first_step = first_step
+        self._watch.begin()
+
+    def reset(self) -> None:
+        """Nothing outlives a step."""
+
+    def set_clock(self, step: int, slot: int) -> None:
+        self.step, self.slot = step, slot
+        self._watch.start(step, slot)
+
+    def advance(self, substeps: int) -> None:
+        with np.errstate(all="ignore"):  # what is not finite is reported by `status`
+            for _ in range(substeps):
+                self._forward(self.slot)
+                self.step, self.slot = self.step + 1, self.slot + 1
+
+    def retreat(self, substeps: int) -> None:
+        with np.errstate(all="ignore"):
+            for _ in range(substeps):
+                self.step, self.slot = self.step - 1, self.slot - 1
+                self._backward(self.slot)
+
+    def collect_controls(self) -> None:
+        self.binding.collect(self.step // self.every)
+
+    def status(self) -> Status:
+        return self._watch.status(self.states.coefficients, self.step, self.slot)
+
+    def _weights(self) -> Weights:
+        """Those of the integrator, or of its starter as long as there is no history."""
+        method = self.model.integrator
+        starting = self.first_step + self.step < method.first_steps
+        return self.binding.weights[method.starter if starting else method.name]
+
+    def _values(self, slot: int) -> list:
+        """Every source of the step from a slot, in the order of `model.sources`."""
+        made = self._sources[slot]
+        if made is None:
+            made = [*self.states.coefficients[slot], *self._rates[slot if self.gradient else 0]]
+            self._sources[slot] = made
+        return made
+
+    def _forward(self, slot: int) -> None:
+        """One step, from a slot to the next."""
+        weights, values, target = self._weights(), self._values(slot), self.states.coefficients[slot + 1]
+        source, fields = self.binding.source(self.step // self.every), self._fields[slot if self.gradient else 0]
+        first_rate = 1 + self.model.history
+        while len(self._held) < weights.held_count:
+            self._held.append(self.model.arrays.empty(tuple(self._sum.shape), self._dtype))
+        for j in range(weights.integrator.evaluations if self.binding.has_rate else 0):
+            state = values[0] if j == 0 else self._combine(weights.stages[j - 1], values, self._stage)
+            self.rate.evaluate(state, source, fields[j], values[first_rate + j])
+        self._combine(weights.result, values, target[0])
+        self.model.symmetrise(target[0])
+        for entry, origin in self._kept:
+            target[entry][...] = values[origin]
+
+    def _combine(self, terms: list[Term], values: list, out: Any) -> Any:
+        """The sum of coefficient * source."""
+        multiply, add = self.model.arrays.multiply, self.model.arrays.add
+        for index, term in enumerate(terms):
+            if term.held is None:
+                part = multiply(values[term.source], term.factor, out=self._scratch if index else out)
+            else:
+                part = self._held[term.held]
+                if term.first:
+                    multiply(values[term.source], term.factor, out=part)
+            if index:
+                add(out, part, out=out)
+            elif part is not out:
+                out[...] = part
+        return out
+
+    def _backward(self, slot: int) -> None:
+        """The adjoint of one step: that of the state in a slot from that of the next."""
+        weights, values = self._weights(), self._values(slot)
+        adjoint, written = self.adjoint.coefficients[0], [False] * len(self._bars)
+        first_rate = 1 + self.model.history
+        for entry, origin in self._kept:
+            self._add_bar(origin, adjoint[entry], written)
+        self.model.symmetrise(adjoint[0])
+        self._spread(weights.result, values, adjoint[0], written)
+        for j in reversed(range(weights.integrator.evaluations)):
+            if not written[first_rate + j]:
+                continue
+            fields, bar = self._fields[slot][j], self._bars[first_rate + j]
+            self.rate.pull_back(fields, bar, self._stage if j else self._bars[0], add=not j)
+            if j:
+                self._spread(weights.stages[j - 1], values, self._stage, written)
+        for entry in range(first_rate):
+            adjoint[entry][...] = self._bars[entry] if written[entry] else 0.0
+
+    def _spread(self, terms: list[Term], values: list, adjoint: Any, written: list[bool]) -> None:
+        """Hand the adjoint of a sum to its sources, and to the linear operator."""
+        arrays, bars = self.model.arrays, self._bars
+        for term in terms:
+            if written[term.source]:
+                part = arrays.multiply(adjoint, term.conjugate, out=self._scratch)
+                arrays.add(bars[term.source], part, out=bars[term.source])
+            else:
+                arrays.multiply(adjoint, term.conjugate, out=bars[term.source])
+                written[term.source] = True
+        if not self.binding.wants_linear:
+            return
+        for index, term in enumerate(terms):
+            part = arrays.multiply(values[term.source], term.slope, out=self._scratch if index else self._sum)
+            if index:
+                arrays.add(self._sum, part, out=self._sum)
+        arrays.multiply(self._sum, arrays.conj(adjoint), out=self._sum)
+        arrays.add(self.binding.dlinear, self._sum, out=self.binding.dlinear)
+
+    def _add_bar(self, source: int, adjoint: Any, written: list[bool]) -> None:
+        if written[source]:
+            self.model.arrays.add(self._bars[source], adjoint, out=self._bars[source])
+        else:
+            self._bars[source][...] = adjoint
+            written[source] = True
