@@ -289,11 +289,12 @@ class Rollout:
 
     def _checked(self, state: State) -> State:
         """The start state in the model's precision; `InputError` for a wrong shape or what is not finite."""
-        if not callable(getattr(state, "arrays", None)):
-            raise InputError(f"state: expected a State, got {type(state).__name__}; pass what final_state() returned.")
-        made, given = {}, state.arrays()
+        made, given = {}, state.arrays() if hasattr(state, "arrays") else {}
         for name, shape in self.model.state_shapes.items():
-            value = given.get(name)
+            if name not in given:
+                kind = type(state).__name__
+                raise InputError(f"state: expected a state of this model, got {kind}; pass what final_state() returned.")
+            value = given[name]
             made[name] = np.asarray(value, self.model.precision.numpy)
             if made[name].shape != shape or not np.isfinite(made[name]).all():
                 got = "NaN or infinity" if made[name].shape == shape else list(made[name].shape)

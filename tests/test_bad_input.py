@@ -382,7 +382,7 @@ def test_a_start_state_of_wrong_size_or_with_nan_is_refused(rollout):
     state = rollout.final_state()
     state.velocity[4, 1] = math.nan
     refused(lambda: rollout.forward(state=state), "finite velocity")
-    refused(lambda: rollout.forward(state=list(state.arrays().values())), "expected a State, got list")
+    refused(lambda: rollout.forward(state=list(state.arrays().values())), "expected a state of this model, got list")
 
 
 EXPLOSIONS = [
