@@ -48,8 +48,8 @@ class Arguments:
 
     mesh: Path = option(CRAWLER, "watertight STL, OBJ or PLY file that becomes the body, x forward, z up")
     length: float = option(0.4, "length along x the mesh is scaled to [m]")
-    duration: float = option(6.4, "length of an episode [s]; a multiple of 0.8")
-    episodes: int = option(80, "simulated in all, whatever the method; a backward counts like a forward")
+    duration: float = option(12.8, "length of an episode [s]; a multiple of 0.8")
+    episodes: int = option(40, "simulated in all, whatever the method; a backward counts like a forward")
     method: Literal["adam", "cem", "random", "ars"] = option(
         "adam", "gradients, or a baseline at equal simulator calls"
     )
@@ -135,9 +135,9 @@ def make_method(arguments: Arguments, steps: int) -> Method:
     rate = arguments.learning_rate
     return {
         "adam": Adam(learning_rate=rate, decay_iterations=steps, final_learning_rate=rate / 20, clip_norm=1.0),
-        "cem": CEM(population=16, elite_fraction=0.25, initial_std=0.5),
-        "random": RandomSearch(samples=16, std=0.5),
-        "ars": AugmentedRandomSearch(directions=8, std=0.2, learning_rate=0.2),
+        "cem": CEM(population=8, elite_fraction=0.25, initial_std=0.5),
+        "random": RandomSearch(samples=8, std=0.5),
+        "ars": AugmentedRandomSearch(directions=4, std=0.2, learning_rate=0.2),
     }[arguments.method]
 
 
