@@ -33,6 +33,7 @@ class Record:
     token: int
     first_step: int
     status: Status
+    good: State | None = None  # where the run failed, the last state before that
 
 
 @dataclasses.dataclass
@@ -178,6 +179,15 @@ class Rollout:
             self._replay(self._last, len(self._segments) - 1)
         return self.solver.states.read(self.steps - self._segments[-1])
 
+    def last_good_state(self) -> tuple[State, int]:
+        """The last state of the last forward run that nothing was wrong with, and its substep; for a good run its final one.
+
+        Errors: `InputError` when there was no forward run, or the state has been overwritten since.
+        """
+        if self._last is None or (self._last.good is None and not self._last.status.ok):
+            raise InputError("last_good_state: expected a forward run, got none; call rollout.forward(check=False).")
+        return (self.final_state(), self.steps) if self._last.good is None else (self._last.good, self._last.status.step)
+
     @property
     def last(self) -> Record | None:
         """What the last forward run left for its backward."""
@@ -320,7 +330,9 @@ class Rollout:
                 done = stop
                 record.status = self.solver.status()
                 if not record.status.ok:
-                    return max(0, record.status.step)
+                    step = max(0, record.status.step)
+                    record.good = states.read(step - first) if step >= first else None
+                    return step
                 if stop in self._buffers.frame_of:
                     self._buffers.capture(stop, stop - first)
                     if progress:
