@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from learn import LBFGS, Budget, Unknown, solve
 from learn.identify.initial_velocity import estimated_velocity, recorded_velocity
+from learn.identify.motion import Curriculum
 from learn.identify.observation import MATCHES, ObservationProblem, observing_rollout, seen_objective, squared_errors
 from learn.models.laws.card import read_card
 from learn.run import read_metrics
@@ -164,6 +165,22 @@ def test_the_gradient_of_a_stiffness_agrees_with_finite_differences(recording, m
     (gradient,) = torch.autograd.grad(loss, theta)
     plus, minus = (problem.evaluate(theta.detach() + h).value for h in (1e-5, -1e-5))
     assert float(gradient) == pytest.approx((plus - minus) / 2e-5, rel=1e-6)
+
+
+@pytest.mark.parametrize("match", MATCHES)
+def test_residuals_are_linearised_as_finite_differences_say(recording, match):
+    """The Jacobian by forward mode through the substeps, the interpolation and the match, for Gauss-Newton methods."""
+    model = build().build(dt=DT, dtype="float64", threads=1)
+    seen = recording.until(0.03)
+    objective = seen_objective(seen, "block", seen.points[0], match=match, length=0.15)
+    unknown = Unknown(name="block.youngs_modulus", initial=np.float64(1.3 * E), scale="log")
+    problem = Curriculum([ObservationProblem(observing_rollout(model, seen), objective, unknowns=[unknown])])
+    theta = problem.space.initial
+    evaluation, jacobian = problem.linearise(theta)
+    plus, minus = (problem.evaluate(theta + h).residuals.flatten() for h in (1e-5, -1e-5))
+    assert evaluation.value == pytest.approx(problem.evaluate(theta).value, rel=1e-12)
+    difference = (plus - minus) / 2e-5
+    assert (jacobian.flatten() - difference).norm() <= 1e-6 * difference.norm()
 
 
 @pytest.mark.parametrize("match", MATCHES)
