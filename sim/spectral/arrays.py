@@ -21,6 +21,8 @@ class Arrays(Protocol):
     multiply: Any
     add: Any
     subtract: Any
+    where: Any
+    sqrt: Any
 
     def load(self, values: np.ndarray) -> Any:
         """A copy on the device."""
@@ -56,7 +58,7 @@ class HostArrays:
     """NumPy arrays; SciPy's transforms, which were measured at least as fast as those of NumPy and torch here."""
 
     multiply, add, subtract = staticmethod(np.multiply), staticmethod(np.add), staticmethod(np.subtract)
-    conj = staticmethod(np.conj)
+    conj, where, sqrt = staticmethod(np.conj), staticmethod(np.where), staticmethod(np.sqrt)
 
     def load(self, values: np.ndarray) -> np.ndarray:
         return np.array(values, order="C")
@@ -102,6 +104,7 @@ class TorchArrays:
             raise MissingDependencyError("spectral: fields on CUDA need torch's FFT; install torch.") from None
         self.torch, self.device = torch, device
         self.multiply, self.add, self.subtract = torch.multiply, torch.add, torch.subtract
+        self.where, self.sqrt = torch.where, torch.sqrt
 
     def load(self, values: np.ndarray) -> Any:
         return self.torch.from_numpy(np.array(values, order="C")).to(self.device)

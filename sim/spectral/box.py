@@ -202,7 +202,7 @@ class PeriodicBox:
             raise InputError(
                 f"{field.name}: expected finite numbers, got {values[~np.isfinite(values)].flat[0]}; correct them."
             )
-        whole = (*self.resolution[::-1], *([len(self.lengths)] if field.vector else []))
+        whole = (*self.resolution[::-1], *field.tail(len(self.lengths)))
         if values.ndim == 0:
             values = np.full(whole, float(values))
         if values.shape != whole and values.shape[1:] != whole:

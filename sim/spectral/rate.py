@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.spectral.arrays import complex_of
 from sim.spectral.transform import LinearMap, Rows, Transform
+from sim.status import Status
 
 if TYPE_CHECKING:
     from sim.spectral.binding import SpectralBinding
@@ -28,6 +29,13 @@ class Rate:
 
     def _map(self, rows: Rows, columns: int) -> LinearMap:
         return LinearMap(rows, columns, self.model.arrays, self.model.precision)
+
+    def begin(self) -> None:
+        """A run starts."""
+
+    def status(self, step: int) -> Status:
+        """What went wrong in the nonlinear term up to this step, or what is to be said of it."""
+        return Status()
 
     def evaluate(self, state: Any, source: Any, out: Any) -> Any:
         """Write N to `out`; returns the inputs of q on the points, a new array, which the adjoint needs."""
