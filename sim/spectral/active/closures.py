@@ -18,7 +18,8 @@ from sim.spectral.arrays import Arrays
 LEAST = 1e-12  # concentration below which there is nothing to close
 
 Pull = Callable[..., tuple[Any, Any, Any]]
-"""pull(bar, weights=...) -> gradients by c, psi_2 and the strain rate; with weights=True, those of weights gather."""
+"""pull(bar, weights=...) -> gradients by c, psi_2 and the strain rate of the mean over the points of Re(conj(bar) psi_4),
+times their number; with weights=True, gradients of that mean by weights gather."""
 
 
 class Closure(abc.ABC):

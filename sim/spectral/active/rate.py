@@ -53,7 +53,7 @@ class ActiveRate(Rate):
     def status(self, step: int) -> Status:
         if self._stalled:
             sentence = (
-                f"the Stokes flow of '{self.model.name}' did not converge; lower `constraint`, or use another closure "
+                f"the Stokes flow of '{self.model.name}' did not converge, as where fields blow up; lower `dt`, or `constraint` "
                 f"(at substep {step})."
             )
             return Status(Code.NOT_CONVERGED, step, 0, f"{self.model.name}.order", sentence)
