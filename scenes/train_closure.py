@@ -24,6 +24,7 @@ from learn.identify.motion import Curriculum
 from learn.models.closures import CLOSURES, closure_error, save_closure
 from learn.run import Run
 from scenes.closure_data import Point, Recording, Suspension, record
+from scenes.nematic_pictures import write_film
 from sim.atomic import write_atomically
 from sim.spectral.active import BinghamClosure
 from sim.spectral.arrays import HostArrays
@@ -56,7 +57,7 @@ class Arguments:
     unseen_duration: float = option(40.0, "of the runs that are compared at the end [s]")
     folder: Path = option(Path("runs/closure"), "the run folder")
     resume: bool = option(False, "continue the run in the folder, bit for bit on the CPU", may_change=True)
-    pictures: bool = option(True, "draw the comparison at the end", may_change=True)
+    pictures: bool = option(True, "draw the comparison and a film of both nematics at the end", may_change=True)
     progress: bool = option(True, "draw a progress bar", may_change=True)
 
 
@@ -155,6 +156,8 @@ def leave(run: Run, arguments: Arguments, suspension: Suspension, closure: Torch
         print(f"  {name}: " + ", ".join(f"{key} {value:.4g}" for key, value in values.items()))
     if arguments.pictures:
         write_atomically(run.path("comparison.png"), comparison_plot(found))
+        nematics = {name: made.moments.order[:, 0] for name, made in found.items() if name != "bingham"}
+        write_film(run.path("motion.mp4"), nematics, truth.moments.times, suspension.side)
 
 
 def a_priori(truth: Moments, closure: TorchClosure) -> dict[str, dict[str, float]]:

@@ -9,6 +9,7 @@ from sim.spectral import PeriodicBox, equations
 from sim.spectral.active import BinghamClosure, Closure, inverse_bessel_ratio, stokes
 from sim.spectral.active.bingham import bessel_ratio, fourth_order
 from sim.spectral.active.closures import Projection
+from sim.spectral.active.defects import defects
 from sim.spectral.active.flow import flow_of
 from sim.spectral.arrays import HostArrays
 from tests.spectral_boxes import smooth
@@ -233,3 +234,13 @@ def test_an_unknown_closure_is_refused(closing):
 def test_an_even_or_small_number_of_directions_is_refused(directions):
     with pytest.raises(sim.InputError, match="directions: expected an odd number"):
         equations.KineticActiveFluid(activity=-1.0, alignment=0.5, directions=directions)
+
+
+def test_defects_are_found_where_the_director_turns_by_half_a_turn_and_their_charges_cancel():
+    """sin x + i sin y has four zeros, two around which its phase turns either way."""
+    y, x = np.mgrid[0:32, 0:32] * 2.0 * np.pi / 32
+    psi2 = np.sin(x - 0.03) + 1j * np.sin(y + 0.02)
+    charges = defects(np.stack([psi2.real, psi2.imag], axis=-1))
+    assert (charges == 0.5).sum() == (charges == -0.5).sum() == 2
+    assert np.abs(charges).sum() == 2.0
+    assert (defects(np.broadcast_to([0.3, -0.4], (8, 8, 2))) == 0.0).all()
