@@ -73,9 +73,10 @@ def write_film(path: str | os.PathLike, panels: Mapping[str, np.ndarray], times:
     """An MP4 of the frames [frame, ny, nx, 2] of nematics side by side, as far as all of them go."""
     import imageio.v2 as imageio
 
-    settings = {"format": "FFMPEG", "fps": FILM_FPS, "codec": "libx264", "quality": 8, "macro_block_size": 16}
+    settings: dict[str, Any] = {"format": "FFMPEG", "fps": FILM_FPS, "codec": "libx264", "quality": 8, "macro_block_size": 16}
     frames = min(len(order) for order in panels.values())
-    with replacing(Path(path)) as temporary, imageio.get_writer(temporary, mode="I", **settings) as film:
+    with replacing(Path(path)) as temporary, imageio.get_writer(temporary, mode="I", **settings) as writer:
+        film: Any = writer
         for frame in range(frames):
             shown = {name: order[frame] for name, order in panels.items()}
             picture = nematic_picture(shown, side, f"t = {times[frame]:.1f}")
