@@ -12,6 +12,8 @@ from sim.spectral.active.closures import Projection
 from sim.spectral.active.defects import defects
 from sim.spectral.active.flow import flow_of
 from sim.spectral.arrays import HostArrays
+from sim.spectral.equation import identity
+from sim.spectral.transform import LinearMap
 from tests.spectral_boxes import smooth
 
 ALPHA, ZETA, BETA, D_T, D_R = -1.5, 0.6, 0.8, 0.05, 0.05
@@ -101,8 +103,9 @@ def rate_of(model) -> np.ndarray:
     solver.states.write(0, solver.binding.initial_state())
     state = solver.states.coefficients[0][0]
     out = np.zeros_like(state)
-    solver.rate.evaluate(state, None, out)
-    return solver.basis.transform.to_points(out)[:, 0]
+    transform, count = solver.basis.transform, len(out)
+    solver.rate.evaluate(state, None, transform.empty(solver.rate.inputs), out)
+    return LinearMap(identity(count), count, transform).to_points(out, transform.empty(count))[:, 0]
 
 
 def test_moments_of_the_kinetic_rate_are_the_rate_of_the_moments_with_its_own_closure():

@@ -38,7 +38,8 @@ def flow_of(model: "SpectralModel", frames: Mapping[str, Any], values: Mapping[s
     """
     binding = model.make_binding(1)
     binding.set(values or {})
-    rate = model.equation.make_rate(model, binding, Transform(model.grid, model.arrays, model.precision))
+    transform = Transform(model.grid, model.arrays, model.precision, model.batch, model.most_fields)
+    rate = model.equation.make_rate(model, binding, transform)
     if not isinstance(rate, ActiveRate):
         raise InputError(f"flow_of: expected an active fluid, got {type(model.equation).__name__}; give its model.")
     names = ("concentration", "order") if rate.closure else ("concentration", "order", "fourth")

@@ -40,6 +40,7 @@ class ActiveRate(Rate):
         self, model: "SpectralModel", binding: "SpectralBinding", transform: Transform, closure: Closure | None
     ):
         super().__init__(model, binding, transform)
+        self.inputs += 1  # g is kept with the fields, for the adjoint
         self.closure, self.xp = closure, model.arrays
         self.stokes = Stokes(model, transform)
         orders = np.arange(1, 1 + model.components // 2, dtype=model.precision.numpy)
@@ -77,30 +78,28 @@ class ActiveRate(Rate):
             g, psi4 = self._together(self.closure, psi, seen, g)
         return psi4, g
 
-    def evaluate(self, state: Any, source: Any, out: Any) -> Any:
-        fields = self.transform.to_points(self._gather.apply(state, self._modes[: self.inputs], self._scratch))
-        moments = Moments.of(self.xp, fields, self._complex)
+    def evaluate(self, state: Any, source: Any, fields: Any, out: Any) -> None:
+        moments = Moments.of(self.xp, self._gather.to_points(state, fields[:-1]), self._complex)
         psi4, g = self.solve(moments.psi)
+        self.stokes.write(g, fields[-1])
         flow, zeta = self.stokes.flow(g), self.binding.points["alignment"]
         top = None if self.closure is None else psi4
-        unpack(rates(self.xp, moments, top, flow, zeta, self._orders), self._points[: self.products])
-        self.transform.to_modes(self._points[: self.products], out)
-        return fields, g
+        made = self._made[: self.products]
+        unpack(rates(self.xp, moments, top, flow, zeta, self._orders), made)
+        self._scatter.from_points(made, out)
 
-    def pull_back(self, fields: Any, adjoint: Any, state: Any) -> None:
-        components, g = fields
-        moments = Moments.of(self.xp, components, self._complex)
-        bar = pack(self.xp, self.transform.to_points(adjoint), self._complex)
-        flow, zeta = self.stokes.flow(g), self.binding.points["alignment"]
+    def pull_back(self, fields: Any, adjoint: Any, state: Any, *, add: bool) -> None:
+        moments = Moments.of(self.xp, fields[:-1], self._complex)
+        bar = pack(self.xp, self._scatter_vjp.to_points(adjoint, self._seeds), self._complex)
+        flow, zeta = self.stokes.flow(self.stokes.read(fields[-1])), self.binding.points["alignment"]
         seen, psi4, pull = self._linearised(moments.psi, flow[3])
         pulled = rates_vjp(self.xp, moments, None if pull is None else psi4, flow, zeta, self._orders, bar)
         self._through_flow(moments.psi, seen, psi4, pull, flow[3], pulled)
-        made = self._points[: self.inputs]
         count = self.products
+        made = self._made[: 3 * count]
         for index, part in enumerate((pulled.moments.psi, pulled.moments.x, pulled.moments.y)):
             unpack(part, made[index * count : (index + 1) * count])
-        self.transform.to_modes(made, self._modes[: self.inputs])
-        self._gather.add_adjoint(self._modes[: self.inputs], state, self._scratch)
+        self._gather_vjp.from_points(made, state, add=add)
 
     def stress(self, psi: Any, psi4: Any, e: Any) -> Any:
         """sigma (complex) of the moments and the strain rate; None for e leaves its part out."""

@@ -26,49 +26,49 @@ class Stokes:
     """Maps between g and the flow, and solves for g; arrays are of one model."""
 
     def __init__(self, model: Any, transform: Transform):
-        self.transform, self.xp = transform, model.arrays
-        grid, p = model.grid, model.precision
-        self.tolerance = TOLERANCE[p.name]
-        kx, ky = grid.wavenumbers
-        self._sin = self._load(2.0 * kx * ky * grid.inverse_squared, p)
-        self._cos = self._load((kx**2 - ky**2) * grid.inverse_squared, p)
-        self._weights = self._load(grid.weights, p)
-        inverse = grid.inverse_squared
-        rows = [{0: 2j * ky * inverse}, {0: -2j * kx * inverse}, {0: 2.0}]
-        self._flow = LinearMap([*rows, {0: -2.0 * kx * ky * inverse}, {0: (kx**2 - ky**2) * inverse}], 1, self.xp, p)
-        self._modes = self.xp.empty((5, model.batch, *grid.modes), complex_of(p))
-        self._scratch = self.xp.empty((model.batch, *grid.modes), complex_of(p))
-        self._points = self.xp.empty((5, model.batch, *grid.shape), p.numpy)
-        self._tiny = float(np.finfo(p.numpy).tiny)
-
-    def _load(self, values: np.ndarray, p: Any) -> Any:
-        return self.xp.load(np.ascontiguousarray(values, dtype=p.numpy))
+        self.transform, self.xp, grid, p = transform, model.arrays, model.grid, model.precision
+        self.tolerance, self._tiny = TOLERANCE[p.name], float(np.finfo(p.numpy).tiny)
+        (kx, ky), inverse = grid.wavenumbers, grid.inverse_squared
+        strain = [{0: -2.0 * kx * ky * inverse}, {0: (kx**2 - ky**2) * inverse}]
+        self._strain = LinearMap(strain, 1, transform)
+        self._flow = LinearMap([{0: 2j * ky * inverse}, {0: -2j * kx * inverse}, {0: 2.0}, *strain], 1, transform)
+        self._itself = LinearMap([{0: 1.0}], 1, transform)
+        self._strain_vjp, self._flow_vjp = self._strain.transposed(), self._flow.transposed()
+        self._weights = self.xp.load(np.ascontiguousarray(grid.weights, dtype=p.numpy))
+        self._shape, self._dtype = (1, model.batch, *grid.modes), complex_of(p)
+        self._points = transform.empty(5)
 
     def flow(self, g: Any) -> tuple[Any, Any, Any, Any]:
         """u, v, w = dv/dx - du/dy (real) and e (complex) on the points."""
-        u, v, w, e1, e2 = self.transform.to_points(self._flow.apply(g[None], self._modes, self._scratch))
+        u, v, w, e1, e2 = self._flow.to_points(g[None], self.transform.empty(5))
         return u, v, w, e1 + 1j * e2
 
     def flow_vjp(self, u: Any, v: Any, w: Any, e: Any) -> Any:
         """The gradient by g from those by the flow on the points."""
         for target, values in zip(self._points, (u, v, w, e.real, e.imag), strict=True):
             target[...] = values
-        modes = self.transform.to_modes(self._points, self._modes)
-        return self._flow.adjoint(modes, self.xp.empty((1, *modes.shape[1:]), modes.dtype), self._scratch)[0]
+        return self._flow_vjp.from_points(self._points, self._empty())[0]
 
     def strain(self, g: Any) -> Any:
         """e = P g on the points."""
-        self._modes[0][...] = -self._sin * g
-        self._modes[1][...] = self._cos * g
-        e1, e2 = self.transform.to_points(self._modes[:2])
+        e1, e2 = self._strain.to_points(g[None], self._points[:2])
         return e1 + 1j * e2
 
     def project(self, sigma: Any) -> Any:
         """P* sigma, coefficients of complex sigma on the points."""
-        pair = self._points[:2]
-        pair[0][...], pair[1][...] = sigma.real, sigma.imag
-        first, second = self.transform.to_modes(pair, self._modes[:2])
-        return self._cos * second - self._sin * first
+        self._points[0][...], self._points[1][...] = sigma.real, sigma.imag
+        return self._strain_vjp.from_points(self._points[:2], self._empty())[0]
+
+    def write(self, g: Any, field: Any) -> None:
+        """Write g on the points [batch, *points] to `field`."""
+        self._itself.to_points(g[None], field[None])
+
+    def read(self, field: Any) -> Any:
+        """g of what `write` wrote."""
+        return self._itself.from_points(field[None], self._empty())[0]
+
+    def _empty(self) -> Any:
+        return self.xp.empty(self._shape, self._dtype)
 
     def solve(self, right: Any, beta: Any, c: Any, psi4: Any, start: Any) -> tuple[Any, bool]:
         """g with g + beta/8 P* (c P g + psi_4 conj(P g)) = right, and whether conjugate gradients converged."""
