@@ -8,7 +8,17 @@ import pytest
 import sim
 from scenes.registry import find_scene, scenes
 
-SCENES = ("dam_break", "four_bodies", "jelly_drop", "plasticine_press", "sand_column", "slope", "specimen", "tumble")
+SCENES = (
+    "active_nematic",
+    "dam_break",
+    "four_bodies",
+    "jelly_drop",
+    "plasticine_press",
+    "sand_column",
+    "slope",
+    "specimen",
+    "tumble",
+)
 
 
 @functools.cache
@@ -93,3 +103,10 @@ def test_the_tumbling_cube_falls_freely_and_is_squeezed_when_it_lands():
     values = measured("tumble")
     assert values["fall / gravity [1]"] == pytest.approx(1.0, abs=1e-3)
     assert values["least thickness [1]"] < 0.9
+
+
+def test_an_active_nematic_has_the_order_of_theory_and_defects_whose_charges_cancel():
+    values = measured("active_nematic")
+    assert values["median order / order of the uniform nematic [1]"] == pytest.approx(1.0, abs=0.05)
+    assert values["defects of charge +1/2 [1]"] == values["defects of charge -1/2 [1]"] > 0.0
+    assert values["largest change of the number of rods [1]"] < 1e-5  # float32

@@ -22,6 +22,8 @@ class Arrays(Protocol):
     multiply: Any
     add: Any
     subtract: Any
+    where: Any
+    sqrt: Any
 
     def load(self, values: np.ndarray) -> Any:
         """A copy on the device."""
@@ -64,7 +66,7 @@ class HostArrays:
     """NumPy arrays."""
 
     multiply, add, subtract = staticmethod(np.multiply), staticmethod(np.add), staticmethod(np.subtract)
-    conj = staticmethod(np.conj)
+    conj, where, sqrt = staticmethod(np.conj), staticmethod(np.where), staticmethod(np.sqrt)
     forward_real, backward_real = staticmethod(fft.forward_real), staticmethod(fft.backward_real)
     forward, backward = staticmethod(fft.forward), staticmethod(fft.backward)
 
@@ -104,6 +106,7 @@ class TorchArrays:
             raise MissingDependencyError("spectral: fields on CUDA need torch's FFT; install torch.") from None
         self.torch, self.device = torch, device
         self.multiply, self.add, self.subtract = torch.multiply, torch.add, torch.subtract
+        self.where, self.sqrt = torch.where, torch.sqrt
 
     def load(self, values: np.ndarray) -> Any:
         return self.torch.from_numpy(np.array(values, order="C")).to(self.device)

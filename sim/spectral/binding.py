@@ -46,13 +46,13 @@ class Weights:
 class SpectralBinding:
     """Values of all parameters of a spectral model for a rollout of `intervals` control intervals."""
 
-    external_laws = ()
     wanted: frozenset[str] | None = None
 
     def __init__(self, model: "SpectralModel", intervals: int):
         self.model, self.intervals = model, intervals
         grid, equation = model.grid, model.equation
         self._sources = equation.sources(grid)
+        self.external_laws = equation.external_laws()
         self.has_rate = bool(equation.outputs(grid)) or bool(self._sources)
         self._given: dict[str, np.ndarray] = {}
         self._full: dict[str, np.ndarray] = {}
@@ -110,6 +110,8 @@ class SpectralBinding:
     def clear_gradients(self) -> None:
         self.dlinear[...] = 0.0
         self.dsource[...] = 0.0
+        for law in self.external_laws:
+            law.clear_gradients()
         batch, names = self.model.batch, [spec.name for spec in self.model.equation.PARAMETERS]
         self.dproducts = {name: np.zeros(batch) for name in names}
         self.damplitudes = {name: np.zeros((batch, self.intervals)) for name in self._sources}

@@ -90,6 +90,7 @@ class PeriodicBox:
         device: str = "cpu",
         batch: int = 1,
         dtype: str = "float32",
+        threads: int = 1,
         seed: int = 0,
     ) -> SpectralModel:
         """Freeze the box into a model.
@@ -100,6 +101,7 @@ class PeriodicBox:
             device: "cpu", or "cuda" (needs torch for its FFT).
             batch: environments that run side by side, with their own parameters and initial fields.
             dtype: "float32" or "float64"; the integrator's coefficients are made in float64 in any case.
+            threads: taken so that every scene is built alike; fields use one.
             seed: kept in the trajectory's metadata.
         """
         p, where, method = precision(dtype), find_device(device), find_integrator(integrator)
@@ -202,7 +204,7 @@ class PeriodicBox:
             raise InputError(
                 f"{field.name}: expected finite numbers, got {values[~np.isfinite(values)].flat[0]}; correct them."
             )
-        whole = (*self.resolution[::-1], *([len(self.lengths)] if field.vector else []))
+        whole = (*self.resolution[::-1], *field.tail(len(self.lengths)))
         if values.ndim == 0:
             values = np.full(whole, float(values))
         if values.shape != whole and values.shape[1:] != whole:

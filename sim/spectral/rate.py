@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from sim.spectral.transform import LinearMap, Transform
+from sim.status import Status
 
 if TYPE_CHECKING:
     from sim.spectral.binding import SpectralBinding
@@ -23,6 +24,13 @@ class Rate:
             self._gather_vjp, self._scatter_vjp = self._gather.transposed(), self._scatter.transposed()
             most = transform.empty(max(self.inputs, self.products))
             self._made, self._seeds = most, transform.empty(self.products)
+
+    def begin(self) -> None:
+        """A run starts."""
+
+    def status(self, step: int) -> Status:
+        """What went wrong in the nonlinear term up to this step, or what is to be said of it."""
+        return Status()
 
     def evaluate(self, state: Any, source: Any, fields: Any, out: Any) -> None:
         """Write N to `out`, and the inputs of q on the points, which the adjoint needs, to `fields`."""

@@ -10,7 +10,6 @@ import numpy as np
 
 from sim.spectral.arrays import complex_of
 from sim.spectral.binding import SpectralBinding, Term, Weights
-from sim.spectral.rate import Rate
 from sim.spectral.state import Basis, SpectralAdjoint, SpectralStates
 from sim.spectral.watch import Watch
 from sim.status import Status
@@ -27,7 +26,7 @@ class SpectralSolver:
         self.basis = Basis(model)
         self.states = SpectralStates(model, self.basis, slots)
         self.adjoint = SpectralAdjoint(model, self.basis, 1)
-        self.rate = Rate(model, binding, self.basis.transform)
+        self.rate = model.equation.make_rate(model, binding, self.basis.transform)
         self._watch = Watch(model, self.basis)
         self.step, self.slot, self.first_step = 0, 0, 0
         arrays, dtype = model.arrays, complex_of(model.precision)
@@ -50,6 +49,7 @@ class SpectralSolver:
         """A run starts at this substep of a longer one; it tells whether a multistep method has its history."""
         self.first_step = first_step
         self._watch.begin()
+        self.rate.begin()
 
     def reset(self) -> None:
         """Nothing outlives a step."""
@@ -74,7 +74,8 @@ class SpectralSolver:
         self.binding.collect(self.step // self.every)
 
     def status(self) -> Status:
-        return self._watch.status(self.states.coefficients, self.step, self.slot)
+        found = self._watch.status(self.states.coefficients, self.step, self.slot)
+        return self.rate.status(self.step) if found.ok else found
 
     def _weights(self) -> Weights:
         """Those of the integrator, or of its starter as long as there is no history."""

@@ -128,10 +128,7 @@ class SpectralAdjoint(SpectralStates):
 def state_shapes(model: "SpectralModel") -> dict[str, tuple[int, ...]]:
     """Shape of every array of a state."""
     grid = model.grid
-    shapes = {
-        field.name: (model.batch, *grid.shape, *([grid.dimension] if field.vector else []))
-        for field in model.equation.FIELDS
-    }
+    shapes = {field.name: (model.batch, *grid.shape, *field.tail(grid.dimension)) for field in model.equation.FIELDS}
     if model.history:
         shapes[HISTORY] = (model.batch, model.history, model.components, *grid.shape)
     return shapes
