@@ -267,6 +267,10 @@ def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: 
         f"{arguments.law} from {arguments.data}: mean squared error of the coordinates {numbers['reconstruction']:.2e} m^2 "
         f"over {total} substeps{further}."
     )
+    if not math.isfinite(result.loss):
+        print(
+            f"  The first law did not last {total} substeps; begin with fewer, for example --windows {total // 5} {total}."
+        )
     for sentence in (*result.report, f"Everything is in {run.folder}; load the law with learn.models.laws.load_law."):
         print(f"  {sentence}")
     if arguments.pictures:

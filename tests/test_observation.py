@@ -114,6 +114,15 @@ def test_a_law_is_learned_from_files(folder, tmp_path, kind, options, capsys):
     assert f"over {STEPS} substeps." in capsys.readouterr().out
 
 
+def test_a_law_that_does_not_last_the_motion_says_how_to_begin(folder, tmp_path, capsys):
+    problem, arguments = arguments_for(
+        folder, "vtk", supervision="positions", folder=tmp_path / "run", stress_scale=1e9
+    )
+    problem.train(dataclasses.replace(arguments, law="elastic"))
+    told = capsys.readouterr().out
+    assert f"begin with fewer, for example --windows 12 {STEPS}" in told and "the initial unknowns fail" in told
+
+
 def test_a_training_from_clouds_resumes_bit_for_bit_in_its_second_stage(folder, tmp_path):
     weights = []
     for name in ("whole", "part"):
