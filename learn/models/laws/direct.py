@@ -6,6 +6,7 @@ import torch
 
 from learn.models.laws.dense import DenseNetwork
 from learn.models.laws.neural import Gradients, NeuralLaw
+from learn.native.packed import Dense
 
 
 class DirectNetwork(NeuralLaw):
@@ -38,3 +39,6 @@ class DirectNetwork(NeuralLaw):
 
     def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
         return self.network.pull_back(saved, adjoint * self.stress_scale)
+
+    def dense(self) -> Dense:
+        return self.network.dense(self.stress_scale)

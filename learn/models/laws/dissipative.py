@@ -1,33 +1,29 @@
 """A learned plastic return map that can only take energy away: a yield surface in the logarithmic strain."""
 
-import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch.nn.functional import softplus
 
 from learn.models.laws.dense import DenseNetwork
-from learn.models.laws.logarithmic import REDUCED_STRAIN, STRAIN_INVARIANTS
+from learn.models.laws.flow import BRISK, FLOOR, UNIT
+from learn.models.laws.logarithmic import flow_law, strain_state
 from learn.models.laws.neural import Gradients, NeuralLaw
-
-UNIT = math.log(math.e - 1.0)  # softplus of this is 1
-FLOOR = 1e-4  # least yield radius over strain_scale, so that no weights divide by zero
-BRISK = 5.0  # by which the four scalars are multiplied: one rate of learning serves them and the network
+from learn.native.packed import Dense
 
 
 class DissipativeReturnMap(NeuralLaw):
     """Shear strain beyond a learned yield radius, and volumetric strain beyond two learned limits, flow away.
 
-        |d'| = |d| - phi_1 excess(|d|, Y),   d' parallel to d,   Y = strain_scale softplus(network(tr e, Lode angle)) > 0
-        tr e' = tr e - phi_2 excess(tr e, T) + phi_2 excess(-tr e, C)
+        |d'| = |d| - excess(|d|, Y),   d' parallel to d,   tr e' = tr e - excess(tr e, T) + excess(-tr e, C)
         excess(n, Y) = w Y ramp((n - Y) / (w Y)),   ramp(x) = 0 below -1, x above 1 and (x + 1)^2 / 4 between
 
-    of F_trial = Q diag(exp e) V^T, with d = e - tr(e) / 3; F keeps Q and V. phi, in (0, 1), is the share of the excess
-    that one call takes (1: rate-independent plasticity, less: viscous flow in substeps), T, C > 0 limit tension and
-    compaction. von Mises is Y constant, Drucker-Prager (sand) Y growing with -tr e and vanishing in tension with T -> 0,
-    and a fluid Y -> 0, which leaves J^(1/3) times a rotation. Where |d| <= (1 - w) Y, and |tr e| as far within T and C,
-    the map is F itself. Training begins with Y = T = C = strain_scale and phi = `flow`, so
-    that strains on both sides of the surface pull at it.
+    of F_trial = Q diag(exp e) V^T, with d = e - tr(e) / 3; F keeps Q and V. A network of tr e and the Lode angle gives
+    the yield radius Y and the limits T of tension and C of compaction, all at least strain_scale / 10000. von Mises is Y
+    constant, Drucker-Prager (sand) Y growing with -tr e and vanishing in tension with T -> 0, a fluid Y -> 0, which
+    leaves J^(1/3) times a rotation. Where |d| <= (1 - w) Y, and |tr e| as far within T and C, the map is F itself. The
+    flow is rate-independent, so what is learned at one time step serves another. Training begins near Y = T = C =
+    strain_scale; some strains of the data should exceed it, because only those that flow pull at the surface.
 
     Dissipation: d' = r d and tr e' = q tr e with 0 <= r, q <= 1, because 0 <= excess(n, Y) <= n for n >= 0. So an
     isotropic energy psi(e) never rises, whatever the weights, if for every strain (i) (tau_i - tau_j)(e_i - e_j) >= 0
@@ -40,7 +36,6 @@ class DissipativeReturnMap(NeuralLaw):
 
     Args:
         strain_scale: typical strain at yield.
-        flow: phi at the start.
         smoothing: w, half the width of the corner at yield over Y.
         hidden: width of the network's two hidden layers.
         dtype, generator: of the first weights.
@@ -48,69 +43,45 @@ class DissipativeReturnMap(NeuralLaw):
     Source: the radial return of Simo and Hughes, Computational Inelasticity (1998), chapter 9, with a learned surface.
     """
 
-    FEATURES, ASSEMBLY = STRAIN_INVARIANTS, REDUCED_STRAIN
     PRIORS: ClassVar[frozenset[str]] = frozenset({"identity at rest", "objective", "isotropic", "dissipative"})
 
     def __init__(
         self,
         *,
-        strain_scale: float = 1e-2,
-        flow: float = 0.5,
+        strain_scale: float = 3e-2,
         smoothing: float = 0.1,
         hidden: int = 16,
         dtype: torch.dtype = torch.float32,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        self.flow = torch.nn.Parameter(torch.full((2,), math.log(flow / (1.0 - flow)) / BRISK, dtype=dtype))
-        self.limits = torch.nn.Parameter(torch.zeros(2, dtype=dtype))
-        self.network = DenseNetwork((2, hidden, hidden, 1), bias=True, gain=0.1, dtype=dtype, generator=generator)
-        self.register_buffer("strain_scale", torch.tensor(strain_scale, dtype=dtype))
-        self.smoothing, self.hidden = smoothing, hidden
+        self.strain_scale, self.smoothing, self.hidden = strain_scale, smoothing, hidden
+        self.FEATURES = strain_state(strain_scale)  # type: ignore[misc]
+        self.ASSEMBLY = flow_law(strain_scale, smoothing)  # type: ignore[misc]
+        self.network = DenseNetwork((2, hidden, hidden, 3), bias=True, gain=0.1, dtype=dtype, generator=generator)
 
     def options(self) -> dict[str, Any]:
-        return {"hidden": self.hidden, "smoothing": self.smoothing}
-
-    def yield_radius(self, trace: torch.Tensor, lode: torch.Tensor) -> torch.Tensor:
-        """Y [n] at volumetric strains tr e [n] and cosines of three Lode angles [n]."""
-        z = self.network(torch.stack([trace / self.strain_scale, lode], dim=1))[:, 0]
-        return self.strain_scale * (softplus(z + UNIT) + FLOOR)
-
-    def volumetric_limits(self) -> torch.Tensor:
-        """Largest volumetric strains (T, C) that are kept in tension and in compression."""
-        return self.strain_scale * (BRISK * self.limits).exp()
+        return {"strain_scale": self.strain_scale, "smoothing": self.smoothing, "hidden": self.hidden}
 
     def coefficients(self, k: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        """Share 1 - r of the deviator and mean strain that are taken away."""
-        trace, norm, lode = k.unbind(1)
-        z, kept = self.network.evaluate(torch.stack([trace / self.strain_scale, lode], dim=1))
-        z = z[:, 0] + UNIT
-        phi, (opening, closing) = torch.sigmoid(BRISK * self.flow), self.volumetric_limits()
-        shear = self._excess(norm, self.strain_scale * (softplus(z) + FLOOR))
-        open_, close = self._excess(trace, opening), self._excess(-trace, closing)
-        inverse = torch.where(norm > 0, norm, torch.ones_like(norm)).reciprocal()
-        rates = (shear[0] * inverse, (open_[0] - close[0]) / 3.0)
-        return torch.stack([phi[0] * rates[0], phi[1] * rates[1]], dim=1), (
-            inverse, rates, phi, z, shear, open_, close, kept,
-        )  # fmt: skip
+        return self.network.evaluate(k)
 
     def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
-        inverse, rates, phi, z, shear, open_, close, kept = saved
-        dphi = torch.stack([adjoint[:, 0] @ rates[0], adjoint[:, 1] @ rates[1]])
-        dshear = (phi[0] * adjoint[:, 0]) * inverse
-        dz = (dshear * shear[2]) * (self.strain_scale * torch.sigmoid(z))
-        dx, weights = self.network.pull_back(kept, dz[:, None])
-        dnorm = dshear * (shear[1] - rates[0])
-        dvolume = adjoint[:, 1] * (phi[1] / 3.0)
-        dtrace = dvolume * (open_[1] + close[1]) + dx[:, 0] / self.strain_scale
-        dlimits = torch.stack([dvolume @ open_[2], -(dvolume @ close[2])]) * self.volumetric_limits()
-        scalars = [BRISK * dphi * phi * (1.0 - phi), BRISK * dlimits]
-        return torch.stack([dtrace, dnorm, dx[:, 1]], dim=1), [*scalars, *weights]
+        return self.network.pull_back(saved, adjoint)
 
-    def _excess(self, n: torch.Tensor, limit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """excess(n, limit), and its derivatives with respect to n and to the limit."""
-        width = self.smoothing * limit
-        x = (n - limit) / width
-        slope = (0.5 * x + 0.5).clamp(0.0, 1.0)
-        excess = width * torch.where(x > 1.0, x, slope * slope)
-        return excess, slope, (excess - n * slope) / limit
+    def dense(self) -> Dense:
+        return self.network.dense()
+
+    def surface(self, trace: torch.Tensor, lode: torch.Tensor) -> "YieldSurface":
+        """What the map does at volumetric strains tr e [n] and cosines of three Lode angles [n]; differentiable."""
+        c = self.network(torch.stack([trace / self.strain_scale, lode], dim=1))
+        limits = torch.cat([c[:, :1], BRISK * c[:, 1:]], dim=1)
+        return YieldSurface(*(self.strain_scale * (softplus(limits + UNIT) + FLOOR)).unbind(1))
+
+
+class YieldSurface(NamedTuple):
+    """Yield radius Y, and limits T and C of the volumetric strain, each [n]."""
+
+    radius: torch.Tensor
+    tension: torch.Tensor
+    compaction: torch.Tensor

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import warp as wp
 
+from learn.models.laws.flow import flow_of, flow_of_vjp
 from learn.pointwise import Assembly, Features
 from sim.linalg.spectral import (
     exponential_quotients,
@@ -27,87 +28,114 @@ ROOT_6 = math.sqrt(6.0)
 
 
 @functools.cache
-def strain_invariants(p: Precision) -> Callable:
-    """Warp function F -> (tr e, |d|, sqrt(6) sum_i (d_i / |d|)^3): volume, shear, and the cosine of three Lode angles.
+def lode(p: Precision) -> Callable:
+    """Warp function u -> sqrt(6) sum_i u_i^3 of a unit deviator u: the cosine of three Lode angles."""
+    real, vec3 = p.real, p.vec3
+
+    @wp.func(inline=True)
+    def lode_of(u: vec3) -> real:
+        return real(wp.static(3.0 * ROOT_6)) * u[0] * u[1] * u[2]
+
+    return lode_of
+
+
+@functools.cache
+def strain_state(scale: float) -> Features:
+    """F -> (tr e / scale, cosine of three Lode angles), on which a yield surface depends.
 
     The cosine is 1 in uniaxial tension, -1 in uniaxial compression and, having no value where d = 0, 0 there.
     """
-    real, mat33, vec3, strain, split = p.real, p.mat33, p.vec3, logarithmic_strain(p), deviator(p)
 
-    @wp.func(inline=True)
-    def invariants(F: mat33) -> vec3:
-        Q, squares, e = strain(F)
-        d, trace, norm = split(e)
-        u = d / wp.where(norm > real(0.0), norm, real(1.0))
-        return vec3(trace, norm, real(wp.static(3.0 * ROOT_6)) * u[0] * u[1] * u[2])
+    @functools.cache
+    def strain_state_of(p: Precision) -> Callable:
+        real, mat33, vec2 = p.real, p.mat33, p.vector(2)
+        strain, split, lode_of = logarithmic_strain(p), deviator(p), lode(p)
 
-    return invariants
+        @wp.func(inline=True)
+        def state(F: mat33) -> vec2:
+            Q, squares, e = strain(F)
+            d, trace, norm = split(e)
+            u = d / wp.where(norm > real(0.0), norm, real(1.0))
+            return vec2(trace / real(wp.static(scale)), lode_of(u))
+
+        return state
+
+    @functools.cache
+    def strain_state_vjp(p: Precision) -> Callable:
+        real, mat33, vec2, vec3 = p.real, p.mat33, p.vector(2), p.vec3
+        strain, split, matrix, lode_of = logarithmic_strain(p), deviator(p), spectral_matrix(p), lode(p)
+
+        @wp.func
+        def vjp(F: mat33, g: vec2) -> mat33:
+            third = real(wp.static(1.0 / 3.0))
+            Q, squares, e = strain(F)
+            d, trace, norm = split(e)
+            share = g[0] / real(wp.static(scale))
+            ge = vec3(share, share, share)
+            if norm > real(0.0):
+                u = d / norm
+                curve = real(wp.static(ROOT_6)) * (wp.cw_mul(u, u) - vec3(third, third, third)) - lode_of(u) * u
+                ge = ge + (real(3.0) * g[1] / norm) * curve
+            return matrix(Q, wp.cw_div(ge, squares)) * F
+
+        return vjp
+
+    return Features(strain_state_of, 2, strain_state_vjp)
 
 
 @functools.cache
-def strain_invariants_vjp(p: Precision) -> Callable:
-    """Its vector-Jacobian product; at d = 0, where |d| and the cosine have no derivative, only that of the volume."""
-    real, mat33, vec3 = p.real, p.mat33, p.vec3
-    strain, split, matrix = logarithmic_strain(p), deviator(p), spectral_matrix(p)
-
-    @wp.func
-    def vjp(F: mat33, g: vec3) -> mat33:
-        third = real(wp.static(1.0 / 3.0))
-        Q, squares, e = strain(F)
-        d, trace, norm = split(e)
-        ge = vec3(g[0], g[0], g[0])
-        if norm > real(0.0):
-            u = d / norm
-            lode = real(wp.static(3.0 * ROOT_6)) * u[0] * u[1] * u[2]
-            curve = real(wp.static(ROOT_6)) * (wp.cw_mul(u, u) - vec3(third, third, third)) - lode * u
-            ge = ge + g[1] * u + (real(3.0) * g[2] / norm) * curve
-        return matrix(Q, wp.cw_div(ge, squares)) * F
-
-    return vjp
-
-
-@functools.cache
-def reduced_strain(p: Precision) -> Callable:
-    """Warp function (F, c) -> Q diag(exp(-c_1 d_i - c_2)) Q^T F: shear strain times 1 - c_1, mean strain less c_2.
+def flow_law(scale: float, smoothing: float) -> Assembly:
+    """(F, c[3]) -> Q diag(exp(-u d_i - v)) Q^T F: shear strain times 1 - u, mean strain less v, see `flow_of`.
 
     It is F itself, to the bit, where both are zero.
     """
-    real, mat33, vec2, vec3 = p.real, p.mat33, p.vector(2), p.vec3
-    strain, split, matrix, exponential = logarithmic_strain(p), deviator(p), spectral_matrix(p), exponentials(p)
 
-    @wp.func(inline=True)
-    def reduced(F: mat33, c: vec2) -> mat33:
-        if c[0] == real(0.0) and c[1] == real(0.0):
-            return F
-        Q, squares, e = strain(F)
-        d, trace, norm = split(e)
-        return matrix(Q, exponential(-c[0] * d - vec3(c[1], c[1], c[1]))) * F
+    @functools.cache
+    def reduced_strain(p: Precision) -> Callable:
+        real, mat33, vec3 = p.real, p.mat33, p.vec3
+        strain, split, matrix, exponential = logarithmic_strain(p), deviator(p), spectral_matrix(p), exponentials(p)
+        flow = flow_of(p, scale, smoothing)
 
-    return attach_return_map_vjp(reduced, _reduced_strain_vjp(p), p, 2)
+        @wp.func(inline=True)
+        def reduced(F: mat33, c: vec3) -> mat33:
+            Q, squares, e = strain(F)
+            d, trace, norm = split(e)
+            taken = flow(trace, norm, c)
+            if taken[0] == real(0.0) and taken[1] == real(0.0):
+                return F
+            return matrix(Q, exponential(-taken[0] * d - vec3(taken[1], taken[1], taken[1]))) * F
+
+        return attach_return_map_vjp(reduced, _reduced_strain_vjp(p, scale, smoothing), p, 3)
+
+    return Assembly(reduced_strain, 3)
 
 
 @functools.cache
-def _reduced_strain_vjp(p: Precision) -> Callable:
+def _reduced_strain_vjp(p: Precision, scale: float, smoothing: float) -> Callable:
     """Warp function (F, c, A) -> gradients of the reduced F : A with respect to F and c."""
-    real, mat33, vec2, vec3 = p.real, p.mat33, p.vector(2), p.vec3
+    real, mat33, vec3 = p.real, p.mat33, p.vec3
     strain, split, matrix, exponential = logarithmic_strain(p), deviator(p), spectral_matrix(p), exponentials(p)
     rotated, pullback = in_eigenbasis(p), spectral_vjp(p)
     slopes, exponential_slopes = strain_quotients(p), exponential_quotients(p)
+    flow, flow_vjp = flow_of(p, scale, smoothing), flow_of_vjp(p, scale, smoothing)
 
     @wp.func(inline=True)
-    def vjp(F: mat33, c: vec2, A: mat33):
+    def vjp(F: mat33, c: vec3, A: mat33):
         Q, squares, e = strain(F)
         d, trace, norm = split(e)
-        a = -c[0] * d - vec3(c[1], c[1], c[1])
+        taken = flow(trace, norm, c)
+        a = -taken[0] * d - vec3(taken[1], taken[1], taken[1])
         k = exponential(a)
         B = rotated(Q, A * wp.transpose(F))
         weight = wp.cw_mul(wp.get_diag(B), k)
         total = weight[0] + weight[1] + weight[2]
         mean = total / real(3.0)
-        ge = -c[0] * (weight - vec3(mean, mean, mean))
-        theta = -c[0] * wp.cw_mul(exponential_slopes(k, a), slopes(squares, e))
+        gtrace, gnorm, gc = flow_vjp(trace, norm, c, -wp.dot(weight, d), -total)
+        ge = vec3(gtrace, gtrace, gtrace) - taken[0] * (weight - vec3(mean, mean, mean))
+        ge = ge + (gnorm / wp.where(norm > real(0.0), norm, real(1.0))) * d
+        theta = -taken[0] * wp.cw_mul(exponential_slopes(k, a), slopes(squares, e))
         gF = pullback(F, Q, B, real(0.5) * wp.cw_div(ge, squares), theta)
-        return gF + matrix(Q, k) * A, vec2(-wp.dot(weight, d), -total)
+        return gF + matrix(Q, k) * A, gc
 
     return vjp
 
@@ -124,6 +152,4 @@ def hencky_stress(p: Precision) -> Callable:
     return stress
 
 
-STRAIN_INVARIANTS = Features(strain_invariants, 3, strain_invariants_vjp)
-REDUCED_STRAIN = Assembly(reduced_strain, 2)
 HENCKY_STRESS = Assembly(hencky_stress, 2)

@@ -8,6 +8,7 @@ from learn.models.laws.dense import DenseNetwork
 from learn.models.laws.direct import DirectNetwork
 from learn.models.laws.entries import CORRECTION, ENTRIES, FIRST_PIOLA_STRESS
 from learn.models.laws.neural import Gradients, NeuralLaw
+from learn.native.packed import Dense
 
 SIZES = (9, 64, 64, 9)
 
@@ -45,3 +46,6 @@ class PlainReturnMap(NeuralLaw):
 
     def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
         return self.network.pull_back(saved, adjoint)
+
+    def dense(self) -> Dense:
+        return self.network.dense()
