@@ -90,6 +90,7 @@ class PeriodicBox:
         device: str = "cpu",
         batch: int = 1,
         dtype: str = "float32",
+        threads: int | None = None,
         seed: int = 0,
     ) -> SpectralModel:
         """Freeze the box into a model.
@@ -100,6 +101,7 @@ class PeriodicBox:
             device: "cpu", or "cuda" (needs torch for its FFT).
             batch: environments that run side by side, with their own parameters and initial fields.
             dtype: "float32" or "float64"; the integrator's coefficients are made in float64 in any case.
+            threads: 1, for fields run on one CPU thread.
             seed: kept in the trajectory's metadata.
         """
         p, where, method = precision(dtype), find_device(device), find_integrator(integrator)
@@ -107,6 +109,8 @@ class PeriodicBox:
             raise InputError("box: expected an equation, got none; call add_field first.")
         if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
             raise InputError(f"batch: expected a whole number of at least 1, got {batch!r}; correct it.")
+        if threads not in (None, 1):
+            raise InputError(f"threads: expected 1, as fields run on one thread, got {threads!r}; leave it out.")
         equation = self.entry["equation"]
         grid = self._grid(equation)
         needed = COPIES * float(batch) * equation.components(grid.dimension) * grid.points * np.dtype(p.numpy).itemsize
