@@ -55,7 +55,7 @@ class PeriodicBox:
             equation: of `sim.spectral.equations`.
             name: of what it describes, before the dot in "fluid.vorticity".
             color: ignored by fields so far; kept in the description.
-            initial: every field of the equation by its name: an array [nz, ny, nx] (with a last axis for a vector, a
+            initial: every field of the equation by its name: an array [nz, ny, nx] (with a last axis for components, a
                 first one for environments), a number, or a function of the coordinates x, y, ...
         """
         if not isinstance(equation, Equation):
@@ -206,7 +206,7 @@ class PeriodicBox:
             raise InputError(
                 f"{field.name}: expected finite numbers, got {values[~np.isfinite(values)].flat[0]}; correct them."
             )
-        whole = (*self.resolution[::-1], *([len(self.lengths)] if field.vector else []))
+        whole = (*self.resolution[::-1], *field.tail(len(self.lengths)))
         if values.ndim == 0:
             values = np.full(whole, float(values))
         if values.shape != whole and values.shape[1:] != whole:
@@ -221,7 +221,7 @@ class PeriodicBox:
         made = [self._parameter(name, equation, spec, batch, p) for spec in equation.PARAMETERS]
         for field in equation.FIELDS:
             values = initial[field.name]
-            dims = len(self.lengths) + field.vector
+            dims = len(self.lengths) + len(field.tail(len(self.lengths)))
             spec = ParameterSpec(field.name, field.unit, meaning=f"initial {field.meaning or field.name}")
             full = _per_environment(f"{name}.{field.name}", values, batch, values.shape[-dims:])
             made.append(Parameter(f"{name}.{field.name}", spec, spec.cast(full, p.numpy, name), dims))

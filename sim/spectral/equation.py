@@ -7,8 +7,9 @@ states L, S, q, D and the adjoint of q; the adjoints of S and D are their conjug
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -29,15 +30,22 @@ Parameters = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """A field of an equation: a scalar, or a vector with as many components as the box has axes."""
+    """A field of an equation: a scalar, or with components on the last axis of its array.
+
+    A "vector" has one an axis of the box; a "tensor" is symmetric and has xx, xy, yy, or xx, xy, xz, yy, yz, zz.
+    """
 
     name: str
     unit: str
     meaning: str = ""
-    vector: bool = False
+    kind: Literal["scalar", "vector", "tensor"] = "scalar"
+
+    def tail(self, dimension: int) -> tuple[int, ...]:
+        """The last axis, if there is one."""
+        return {"scalar": (), "vector": (dimension,), "tensor": (dimension * (dimension + 1) // 2,)}[self.kind]
 
     def components(self, dimension: int) -> int:
-        return dimension if self.vector else 1
+        return math.prod(self.tail(dimension))
 
 
 @dataclasses.dataclass(frozen=True)

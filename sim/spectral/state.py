@@ -64,7 +64,7 @@ class Basis:
         parts = []
         for field in self.model.equation.FIELDS:
             values = arrays[field.name]
-            parts.append(np.moveaxis(values, -1, 0) if field.vector else values[None])
+            parts.append(values[None] if field.kind == "scalar" else np.moveaxis(values, -1, 0))
         return np.ascontiguousarray(np.concatenate(parts), dtype=self.model.precision.numpy)
 
     def unstack(self, components: np.ndarray) -> dict[str, np.ndarray]:
@@ -73,7 +73,7 @@ class Basis:
         for field in self.model.equation.FIELDS:
             count = field.components(self.model.grid.dimension)
             part = components[first : first + count]
-            made[field.name] = np.ascontiguousarray(np.moveaxis(part, 0, -1) if field.vector else part[0])
+            made[field.name] = np.ascontiguousarray(part[0] if field.kind == "scalar" else np.moveaxis(part, 0, -1))
             first += count
         return made
 
@@ -128,10 +128,7 @@ class SpectralAdjoint(SpectralStates):
 def state_shapes(model: "SpectralModel") -> dict[str, tuple[int, ...]]:
     """Shape of every array of a state."""
     grid = model.grid
-    shapes = {
-        field.name: (model.batch, *grid.shape, *([grid.dimension] if field.vector else []))
-        for field in model.equation.FIELDS
-    }
+    shapes = {field.name: (model.batch, *grid.shape, *field.tail(grid.dimension)) for field in model.equation.FIELDS}
     if model.history:
         shapes[HISTORY] = (model.batch, model.history, model.components, *grid.shape)
     return shapes
