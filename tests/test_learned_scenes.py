@@ -1,0 +1,68 @@
+"""The laws of `assets/laws` in scenes they were not learned from: each body ends near its twin with the true law."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from scenes.registry import find_scene, scenes
+from sim import InputError
+
+# Largest mean squared difference of the coordinates [m^2] that is accepted, for bodies of 0.3 to 0.6 m.
+BOUNDS = {
+    "learned_collision": 1e-3,
+    "learned_duck": 1e-3,
+    "learned_melting": 1e-3,
+    "learned_shapes": 8e-4,
+    "learned_slope": 1e-3,
+    "learned_throw": 1e-3,
+}
+
+
+@functools.cache
+def measured(name: str) -> dict[str, float]:
+    """What `pliant run` prints."""
+    spec = find_scene(name)
+    model = spec.build().build(dt=spec.settings.dt, dtype=spec.settings.dtype)
+    rollout = model.rollout(spec.settings.steps, record_every=spec.settings.record_every, gradient=False)
+    trajectory = rollout.forward()
+    assert all(np.isfinite(array).all() for array in trajectory.arrays.values())
+    return spec.measure(trajectory)
+
+
+def test_every_scene_of_learned_laws_is_tested():
+    assert {name for name in scenes() if name.startswith("learned_")} == {*BOUNDS, "learned_million"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_learned_body_moves_like_its_true_twin(name):
+    errors = {n: v for n, v in measured(name).items() if n.endswith("[m^2]")}
+    assert errors and max(errors.values()) <= BOUNDS[name], errors
+
+
+@pytest.mark.slow
+def test_learned_bodies_that_collide_keep_their_momentum():
+    """Whatever their laws have learned; the tolerance is float32 summed over 1,500 substeps."""
+    assert measured("learned_collision")["change of momentum / sum of |m v|"] <= 1e-5
+
+
+@pytest.mark.slow
+def test_a_learned_bird_floats_in_learned_water_as_high_as_the_true_one():
+    """To a cell of the grid."""
+    values = measured("learned_duck")
+    assert values["height of bird_learned [m]"] == pytest.approx(values["height of bird [m]"], abs=0.04)
+
+
+@pytest.mark.slow
+def test_a_million_particles_take_a_learned_law():
+    model = find_scene("learned_million").build().build(dt=1e-4)
+    trajectory = model.rollout(2, record_every=2, gradient=False).forward()
+    assert trajectory["plasticine.position"].shape[2] == 10**6 and trajectory.status.ok
+
+
+def test_a_law_that_is_not_there_gets_its_sentence():
+    from scenes.learned import learned_law
+
+    with pytest.raises(InputError, match="no file"):
+        learned_law("butter")
