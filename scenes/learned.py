@@ -73,7 +73,7 @@ def shifted(shape: shapes.Shape, y: float) -> shapes.Shape:
 
 
 def twin_distances(trajectory: sim.Trajectory, apart: float) -> dict[str, float]:
-    """Mean squared difference of the coordinates [m^2] of each body and its twin, as a mean over frames."""
+    """Of each body and its twin: mean squared difference of the coordinates, as a mean over frames, and of the centres."""
     made = {}
     for name in (n.removesuffix(".position") for n in trajectory if n.endswith(".position")):
         if f"{name}_learned.position" in trajectory:
@@ -82,4 +82,5 @@ def twin_distances(trajectory: sim.Trajectory, apart: float) -> dict[str, float]
             )
             gap = learned - true - (0.0, apart, 0.0)
             made[f"{name}: squared error [m^2]"] = float((gap**2).mean())
+            made[f"{name}: squared error of the centre [m^2]"] = float((gap.mean(axis=1) ** 2).mean())
     return made

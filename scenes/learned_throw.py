@@ -9,7 +9,7 @@ from scenes.learned import add_twins, twin_distances
 from scenes.registry import Settings
 from sim import shapes
 
-SETTINGS = Settings(dt=4e-4, steps=3750, record_every=75, camera=((4.6, -3.4, 2.6), (0.9, 0.0, 0.1)))
+SETTINGS = Settings(dt=4e-4, steps=3750, record_every=75, camera=((6.2, -3.2, 3.0), (1.0, -0.1, 0.1)))
 CELL, APART, LANE = 0.05, 0.6, 1.3
 THROWS = {
     "jelly": ((2.0, 0.0, -1.0), (0.0, 5.0, 0.0)),

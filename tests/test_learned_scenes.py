@@ -8,15 +8,13 @@ import pytest
 from scenes.registry import find_scene, scenes
 from sim import InputError
 
-# Largest mean squared difference of the coordinates [m^2] that is accepted, for bodies of 0.3 to 0.6 m.
-BOUNDS = {
-    "learned_collision": 1e-3,
-    "learned_duck": 1e-3,
-    "learned_melting": 1e-3,
-    "learned_shapes": 8e-4,
-    "learned_slope": 1e-3,
-    "learned_throw": 1e-3,
-}
+SCENES = (
+    "learned_collision", "learned_duck", "learned_melting", "learned_shapes", "learned_slope", "learned_throw",
+)  # fmt: skip
+# Largest mean squared difference of the coordinates [m^2], for bodies of 0.3 to 0.7 m. Solid bodies stay within 3 cm. Sand and
+# water part, and where each grain and drop goes is chaotic: 10 and 17 cm (measured 7.5 and 14 at most, in learned_throw).
+BOUNDS = {"sand": 1e-2, "water": 3e-2}
+SOLID = 1e-3
 
 
 @functools.cache
@@ -31,14 +29,14 @@ def measured(name: str) -> dict[str, float]:
 
 
 def test_every_scene_of_learned_laws_is_tested():
-    assert {name for name in scenes() if name.startswith("learned_")} == {*BOUNDS, "learned_million"}
+    assert {name for name in scenes() if name.startswith("learned_")} == {*SCENES, "learned_million"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("name", SCENES)
 def test_a_learned_body_moves_like_its_true_twin(name):
-    errors = {n: v for n, v in measured(name).items() if n.endswith("[m^2]")}
-    assert errors and max(errors.values()) <= BOUNDS[name], errors
+    errors = {n.partition(":")[0]: v for n, v in measured(name).items() if n.endswith(": squared error [m^2]")}
+    assert errors and all(error <= BOUNDS.get(body, SOLID) for body, error in errors.items()), errors
 
 
 @pytest.mark.slow
