@@ -11,6 +11,7 @@ from learn.run import Run
 from learn.simulation import SimulationProblem
 from learn.solve import Budget, Iteration, Result, solve
 from learn.space import Space, Unknown
+from learn.torch_closure import TorchClosure
 from learn.torch_law import ExplicitLaw, TorchLaw
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SimulationProblem",
     "Simulator",
     "Space",
+    "TorchClosure",
     "TorchLaw",
     "Unknown",
     "check_gradients",

@@ -154,7 +154,7 @@ class _Node(torch.autograd.Function):
         seeds = {n: _numpy(a) for n, a in zip(ctx.outputs, adjoints[:count], strict=True) if a is not None}
         final = _state(rollout, adjoints[count:])
         laws = rollout.binding.external_laws
-        gradients = rollout.backward(seeds, record=ctx.record, final=final)
+        gradients = rollout.backward(seeds, record=ctx.record, final=final, names=ctx.names)
         by_input = list(gradients.state.arrays().values()) if ctx.has_state else []
         by_input += [gradients[name] for name in ctx.names]
         made = [torch.as_tensor(g) for g in by_input] + [g for law in laws for g in law.gradients]

@@ -30,7 +30,8 @@ class Evaluation:
         residuals: optional [m] or [environments, m] with loss = |residuals|^2 / 2, for Gauss-Newton methods.
         log_probability: optional [environments], of the actions a stochastic policy took, for score-function gradients.
         failure: the sentence of a run that failed; its loss is +inf.
-        simulator_calls: what it cost.
+        ranked: whether the loss counts when the best unknowns are chosen.
+        simulator_calls: what it cost; 0: one forward of the problem.
     """
 
     loss: torch.Tensor
@@ -38,6 +39,7 @@ class Evaluation:
     residuals: torch.Tensor | None = None
     log_probability: torch.Tensor | None = None
     failure: str = ""
+    ranked: bool = True
     simulator_calls: int = 0
 
     @property
@@ -146,7 +148,13 @@ class Problem(abc.ABC):
         """The evaluation, and the derivative of its residuals along a direction of the coordinates."""
         with forward_ad.dual_level():
             dual = forward_ad.make_dual(theta.clone(), direction.expand_as(theta).clone())
-            made = _as_evaluation(self.compute(self.space.values(dual)))
+            try:
+                made = _as_evaluation(self.compute(self.space.values(dual)))
+            except NotImplementedError as error:  # how torch says that an operation has no forward mode
+                raise InputError(
+                    "linearise: expected a loss of operations that have a forward mode, got one that has none, `simulate` for "
+                    "example; use SimulationProblem, or FiniteDifference."
+                ) from error
             residuals, column = forward_ad.unpack_dual(residuals_of(made.residuals))
             loss = forward_ad.unpack_dual(made.loss).primal
             plain = dataclasses.replace(made, loss=loss, residuals=residuals, metrics=made.numbers())
@@ -192,7 +200,8 @@ class Problem(abc.ABC):
                 made = self.compute(self.space.values(theta))
         except SimulationError as error:
             return self._failed(str(error))
-        evaluation = dataclasses.replace(_as_evaluation(made), simulator_calls=self.environments)
+        evaluation = _as_evaluation(made)
+        evaluation = dataclasses.replace(evaluation, simulator_calls=evaluation.simulator_calls or self.environments)
         if not together and evaluation.loss.shape != (self.parallel,):
             got = f"{list(evaluation.loss.shape)}; return one loss for each candidate."
             raise InputError(f"problem: expected a loss of shape [{self.parallel}] for parallel candidates, got {got}")

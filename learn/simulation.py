@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 import torch
+from torch.autograd import forward_ad
 
 from learn.objectives.base import Objective
 from learn.problem import Evaluation, Problem, Values, residuals_of
@@ -77,21 +78,18 @@ class SimulationProblem(Problem):
         self._check_tangent()
         values, directions = self.space.values(theta), self.space.tangents(theta)
         trajectory, moved = self.simulator.linearise(values, directions)
-        residuals = residuals_of(self.objective.residuals(trajectory))
+        judged = self.objective.judge(trajectory)
         columns = [self._push(trajectory, {n: t[k] for n, t in moved.items()}) for k in range(self.space.dimension)]
-        made = Evaluation(
-            loss=self.objective(trajectory), metrics=self.objective.metrics(trajectory), residuals=residuals
-        )
+        made = Evaluation(loss=judged.loss, metrics=judged.metrics, residuals=residuals_of(judged.residuals))
         return made, torch.stack(columns, dim=-1)
 
     def _push(self, trajectory: Trajectory, moved: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Derivative of the residuals when the trajectory changes by `moved`."""
-
-        def residuals(arrays: dict[str, torch.Tensor]) -> torch.Tensor:
+        with forward_ad.dual_level():
+            arrays = {name: forward_ad.make_dual(trajectory[name], tangent) for name, tangent in moved.items()}
             changed = dataclasses.replace(trajectory, arrays={**trajectory.arrays, **arrays})
-            return residuals_of(self.objective.residuals(changed))
-
-        return torch.func.jvp(residuals, ({n: trajectory[n] for n in moved},), (dict(moved),))[1]
+            residuals, column = forward_ad.unpack_dual(residuals_of(self.objective.residuals(changed)))
+        return torch.zeros_like(residuals) if column is None else column
 
     def _check_tangent(self) -> None:
         if self._weights or not hasattr(self.simulator, "linearise"):

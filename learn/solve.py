@@ -169,7 +169,10 @@ def _answer(problem: Problem, query: Query, rng: torch.Generator) -> list[Estima
 
 
 def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], best: int, problem: Problem) -> bool:
-    """Count an iteration and keep its best candidate if it is better than all before, or if they cannot be compared."""
+    """Count an iteration and keep its best candidate if it is better than all before, or if they cannot be compared.
+
+    Until one is ranked, the last is kept.
+    """
     if problem.stage != progress.stage:
         progress.stage, progress.best_loss = problem.stage, math.inf
     progress.iteration += 1
@@ -177,9 +180,11 @@ def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], be
     progress.simulator_calls += sum(e.simulator_calls for e in estimates)
     progress.failures += sum(not e.ok for e in estimates)
     progress.first_failure = progress.first_failure or next((e.failure for e in estimates if e.failure), "")
-    improved = estimates[best].value < progress.best_loss if problem.comparable else estimates[best].ok
+    value, ok = estimates[best].value, estimates[best].ok
+    improved = (estimates[best].ranked and value < progress.best_loss) if problem.comparable else ok
     if improved:
-        progress.best_loss = estimates[best].value
+        progress.best_loss = value
+    if improved or (ok and not math.isfinite(progress.best_loss)):
         progress.best_theta = query.candidates[best].detach().clone()
     return improved
 

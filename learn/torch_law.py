@@ -8,6 +8,7 @@ import warp as wp
 
 from learn.native.packed import Dense
 from learn.native.recorded import RecordedLaw
+from learn.native.sequential import NativeSequences
 from learn.pointwise import Assembly, Features, law_stages
 from sim.mpm.transfers import READ, WRITE
 from sim.strain_range import StrainRange
@@ -132,15 +133,16 @@ class _RecordedPart:
         self.recorded = RecordedLaw(stages, network.shape, solver, body, gradient=solver.gradient)
 
     def load(self) -> None:
-        self.module.dense().pack(self.layout, self.recorded.weights.numpy())
+        self.module.dense().pack(self.layout, wp.to_torch(self.recorded.weights), wp.to_torch(self.recorded.transposed))
 
     def clear(self) -> None:
-        for gradient in self.recorded.gradients():
-            gradient[:] = 0.0
+        for gradient in self.recorded.gradients:
+            gradient.zero_()
 
     def collect(self) -> None:
         network = self.module.dense()
-        self.law.gather(network.parameters, network.unpack(self.layout, self.recorded.gradients()))
+        total = torch.stack([wp.to_torch(gradient) for gradient in self.recorded.gradients]).sum(0)
+        self.law.gather(network.parameters, network.unpack(self.layout, total))
 
     def record_stress(self, program, *, keep: bool) -> None:
         self.recorded.evaluate(program, READ, self.solver.work.tau, keep=keep)
@@ -166,22 +168,26 @@ class _CalledPart:
         self.explicit = isinstance(module, ExplicitLaw)
         self.count = solver.model.particle_count
         self.first, self.last = body.start, body.end
-        self.clock = wp.to_torch(solver.work.clock)
+        on_cpu = solver.model.device.is_cpu
+        self.clock = solver.work.clock.numpy() if on_cpu else wp.to_torch(solver.work.clock)
         states = solver.states.fields
         self.F, self.C = wp.to_torch(states["deformation_gradient"]), wp.to_torch(states["velocity_gradient"])
         self.tau = wp.to_torch(solver.work.tau)[self.first : self.last]
         self.saved: Any = None
+        self.sequences = NativeSequences(module, solver.model.precision, used=on_cpu and not self.explicit)
         if solver.gradient:
             self.dtau = wp.to_torch(solver.work.dtau)[self.first : self.last]
             self.dF = wp.to_torch(solver.adjoint.fields["deformation_gradient"])[self.first : self.last]
 
     def load(self) -> None:
-        """The module is called as it is."""
+        self.sequences.load()
 
     def clear(self) -> None:
-        """Its gradients gather in the law."""
+        self.sequences.clear()
 
-    collect = clear
+    def collect(self) -> None:
+        for sequence in self.sequences.known:
+            self.law.gather(*sequence.gradients())
 
     def record_stress(self, program, *, keep: bool) -> None:
         program.call(self._evaluate_stress if keep else self._stress)
@@ -200,7 +206,7 @@ class _CalledPart:
         return slice(first + self.first, first + self.last)
 
     def _stress(self) -> None:
-        with torch.no_grad():
+        with torch.no_grad(), self.sequences.installed():
             self.tau.copy_(self.module(self.F[self._slot(READ)]))
 
     def _evaluate_stress(self) -> None:
@@ -210,7 +216,7 @@ class _CalledPart:
         self.dF += self._pull_back(self.dtau)
 
     def _project(self) -> None:
-        with torch.no_grad():
+        with torch.no_grad(), self.sequences.installed():
             slot = self._slot(WRITE)
             self.F[slot] = self.module(self.F[slot].clone())
 
@@ -225,7 +231,7 @@ class _CalledPart:
             with torch.no_grad():
                 value, self.saved = self.module.evaluate(F)
             return value
-        with torch.enable_grad():
+        with torch.enable_grad(), self.sequences.installed():
             leaf = F.detach().requires_grad_()
             value = self.module(leaf)
         self.saved = (leaf, value)
@@ -242,6 +248,9 @@ class _CalledPart:
             return dF
         leaf, value = saved
         trained = [w for w in weights if w.requires_grad]
-        dF, *gradients = torch.autograd.grad(value, [leaf, *trained], adjoint, allow_unused=True)
-        self.law.gather(trained, gradients)
-        return torch.zeros_like(leaf) if dF is None else dF
+        packed = [sequence.weights for sequence in self.sequences.known if sequence.weights.requires_grad]
+        with self.sequences.installed():
+            made = torch.autograd.grad(value, [leaf, *trained, *packed], adjoint, allow_unused=True)
+        self.law.gather(trained, made[1 : 1 + len(trained)])
+        self.sequences.gather(made[1 + len(trained) :])
+        return torch.zeros_like(leaf) if made[0] is None else made[0]

@@ -51,6 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def execute(words: list[str]) -> int:
     """Exit status of one command; its errors are exceptions."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads wait for each other where other work wants the cores
     check_command(words)
     arguments = build_parser().parse_args(words)
     if arguments.command not in LIGHT:

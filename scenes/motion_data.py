@@ -116,6 +116,11 @@ class Motion:
             self.observed, points=points, velocity=None, deformation_gradient=None, correspondence=False
         )
 
+    def view(self, *, clouds: bool, tracked: int, every: int | None, seed: int) -> sim.Recording:
+        """What is seen: some or all points (0), with or without correspondence, in all frames or every so many substeps."""
+        seen = self.clouds(tracked, seed) if clouds else self.observed.items(self.tracked(tracked, seed))
+        return seen if every is None else seen.thinned(every * self.dt)
+
     def noisy(self, level: float, seed: int) -> "Motion":
         """Seen with Gaussian noise of `level` times the body's size on its positions after the first frame."""
         if not level:
@@ -143,11 +148,15 @@ def load_motion(
     """
     origin = origin or Origin()
     if not is_recording(data):
+        _check_unplaced(origin, f"expected with a recording, got the scene {data!r}; leave out")
         spec, scene = _scene(data)
         dt = origin.dt or spec.settings.dt
         recorded = record_motion(scene, dt, steps, every=1, device=device, dtype=dtype)
         return _of_states(scene, _body(scene, body), dt, recorded)
     if origin.scene is None:
+        _check_unplaced(
+            origin, f"expected with the scene a recording is of, got {data} alone; name it (scene) or leave out"
+        )
         return _of_trajectory(data, body, origin)
     spec, scene = _scene(origin.scene)
     name = _body(scene, body)
@@ -179,6 +188,14 @@ def record_motion(
     model = scene.build(dt=dt, device=device, dtype=dtype, threads=1)
     rollout = model.rollout(steps, record_every=every, record_at=at, record=FIELDS, gradient=False)
     return rollout.forward(start, check=start is None)
+
+
+def _check_unplaced(origin: Origin, sentence: str) -> None:
+    """Raise `InputError` when something is said of a recording from outside, and there is none."""
+    plain = Origin(dt=origin.dt)
+    given = [f.name for f in dataclasses.fields(Origin) if getattr(origin, f.name) != getattr(plain, f.name)]
+    if given:
+        raise sim.InputError(f"{', '.join(given)}: {sentence} {', '.join(given)}.")
 
 
 def is_recording(data: str) -> bool:

@@ -48,8 +48,8 @@ class Arguments:
 
     mesh: Path = option(CRAWLER, "watertight STL, OBJ or PLY file that becomes the body, x forward, z up")
     length: float = option(0.4, "length along x the mesh is scaled to [m]")
-    duration: float = option(6.4, "length of an episode [s]; a multiple of 0.8")
-    episodes: int = option(80, "simulated in all, whatever the method; a backward counts like a forward")
+    duration: float = option(12.8, "length of an episode [s]; a multiple of 0.8")
+    episodes: int = option(40, "simulated in all, whatever the method; a backward counts like a forward")
     method: Literal["adam", "cem", "random", "ars"] = option(
         "adam", "gradients, or a baseline at equal simulator calls"
     )
@@ -135,9 +135,9 @@ def make_method(arguments: Arguments, steps: int) -> Method:
     rate = arguments.learning_rate
     return {
         "adam": Adam(learning_rate=rate, decay_iterations=steps, final_learning_rate=rate / 20, clip_norm=1.0),
-        "cem": CEM(population=16, elite_fraction=0.25, initial_std=0.5),
-        "random": RandomSearch(samples=16, std=0.5),
-        "ars": AugmentedRandomSearch(directions=8, std=0.2, learning_rate=0.2),
+        "cem": CEM(population=8, elite_fraction=0.25, initial_std=0.5),
+        "random": RandomSearch(samples=8, std=0.5),
+        "ars": AugmentedRandomSearch(directions=4, std=0.2, learning_rate=0.2),
     }[arguments.method]
 
 
@@ -176,6 +176,12 @@ def make_simulator(model: sim.Model, controller: Controller, windows: int, **opt
     return Simulator(rollout, controller, smooth=False)
 
 
+def shares(episodes: int) -> tuple[int, int]:
+    """Of a budget of episodes: those trained on, two each, and how many of them go by before every one is judged, one each."""
+    trained = max(1, (2 * episodes) // 5)
+    return trained, max(0, 3 * trained - episodes)
+
+
 def train(arguments: Arguments) -> Run:
     """Train and leave a run folder: checkpoint, metrics, loss plot, best trajectory, strip and film."""
     torch.set_num_threads(1)
@@ -185,14 +191,22 @@ def train(arguments: Arguments) -> Run:
     model, windows = make_model(arguments), windows_of(arguments)
     controller, objective = make_controller(arguments, model), DistanceTravelled("crawler.position")
     episode = make_simulator(model, controller, windows, gradient=False)
-    problem: SimulationProblem = SimulationProblem(episode, objective)
-    calls = arguments.episodes
+    problem, budget = SimulationProblem(episode, objective), Budget(simulator_calls=arguments.episodes)
+    steps = arguments.episodes
     if arguments.method == "adam":
-        calls = 2 * windows * ((arguments.episodes - 1) // 2)  # of a window; the last episode shows what was learned
-        window = make_simulator(model, controller, 1, record=FIELDS)
+        trained, unjudged = shares(arguments.episodes)
         upright = KeepOrientation("crawler.position", model.bodies[0].parameters[0].value[0])
-        problem = WindowedProblem(window, objective + UPRIGHT * upright, windows=windows, totals=("distance",))
-    result = run.solve(problem, make_method(arguments, calls // 2), Budget(simulator_calls=calls), arguments.seed)
+        problem = WindowedProblem(
+            make_simulator(model, controller, 1, record=FIELDS),
+            objective + UPRIGHT * upright,
+            windows=windows,
+            totals=("distance",),
+            judge=problem,
+            judged_from=unjudged,
+        )
+        steps = trained * windows
+        budget = Budget(iterations=steps)
+    result = run.solve(problem, make_method(arguments, steps), budget, arguments.seed)
     leave_trajectory(run, episode, arguments, result)
     return run
 

@@ -31,6 +31,7 @@ from scenes.motion_data import Motion, Origin, is_recording, load_motion, record
 EVALUATED_EVERY = 50  # substeps between the frames that errors are averaged over
 LONGER = 2.5  # times the substeps trained on
 SUBSTEPS = 250  # learned from, of a scene's own motion
+DENSE = 10  # substeps between clouds of a scene's own motion
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -60,7 +61,7 @@ class Arguments:
     supervision: Literal["state", "positions", "clouds"] = option("state", "what of the motion is seen")
     match: Literal["chamfer", "wasserstein"] = option("wasserstein", "how clouds are compared")
     tracked: int = option(0, "points seen, drawn with the seed; 0: all")
-    seen_every: int | None = option(None, "substeps between frames seen of a scene; default: 1, of clouds 10")
+    seen_every: int | None = option(None, "substeps between frames seen; default: all frames, of a scene as clouds 10")
     noise: float = option(0.0, "added to the recorded positions, as a share of the body's size")
     substeps: int | None = option(
         None, "of the motion that are learned from; default: 250 of a scene, all of a recording"
@@ -183,12 +184,10 @@ def _observation_problem(arguments: Arguments, motion: Motion, model: sim.Model,
 
 def observed(arguments: Arguments, motion: Motion) -> sim.Recording:
     """What of the recording is seen: some or all points, with or without correspondence, in some or all frames."""
-    if arguments.supervision == "clouds":
-        seen = motion.clouds(arguments.tracked, arguments.seed)
-    else:
-        seen = motion.observed.items(motion.tracked(arguments.tracked, arguments.seed))
-    every = arguments.seen_every or (10 if arguments.supervision == "clouds" else 1)
-    return seen.thinned(every * motion.dt) if motion.every == 1 else seen
+    clouds = arguments.supervision == "clouds"
+    dense = clouds and not is_recording(arguments.data)
+    every = arguments.seen_every or (DENSE if dense else None)
+    return motion.view(clouds=clouds, tracked=arguments.tracked, every=every, seed=arguments.seed)
 
 
 def start_of(arguments: Arguments, motion: Motion) -> dict[str, np.ndarray]:
@@ -286,6 +285,10 @@ def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: 
         f"{arguments.law} from {arguments.data}: mean squared error of the coordinates {numbers['reconstruction']:.2e} m^2 "
         f"over {total} substeps{further}."
     )
+    if not math.isfinite(result.loss):
+        print(
+            f"  The first law did not last {total} substeps; begin with fewer, for example --windows {total // 5} {total}."
+        )
     for sentence in (*result.report, f"Everything is in {run.folder}; load the law with learn.models.laws.load_law."):
         print(f"  {sentence}")
     if arguments.pictures:

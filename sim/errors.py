@@ -1,8 +1,19 @@
 """The exceptions a user can meet: one sentence each, saying what, expected, got and the remedy."""
 
 
+LONGEST = 500  # characters of a sentence
+
+
 class PliantError(Exception):
-    """Base of every exception Pliant raises on purpose."""
+    """Base of every exception Pliant raises on purpose.
+
+    A sentence is one line, whatever values it quotes; of a very long one the beginning (what, expected) and the end (the
+    remedy) are kept.
+    """
+
+    def __init__(self, sentence: str = ""):
+        line = " ".join(sentence.split())
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST - 205]} ... {line[-200:]}")
 
 
 class InputError(PliantError, ValueError):

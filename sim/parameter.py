@@ -52,7 +52,7 @@ class ParameterSpec:
     def _numbers(self, value: np.ndarray | float, owner: str) -> np.ndarray:
         try:
             return np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError(
                 f"{owner}.{self.name}: expected numbers in {self.unit}, got {value!r}; correct the value."
             ) from None

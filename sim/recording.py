@@ -45,7 +45,7 @@ class Recording:
 
     def __post_init__(self) -> None:
         times = np.asarray(self.times, np.float64).reshape(-1)
-        clouds = tuple(np.asarray(host_array(cloud), np.float64) for cloud in self.points)
+        clouds = tuple(np.ascontiguousarray(host_array(cloud), np.float64) for cloud in self.points)
         self._check_times(times, len(clouds))
         for frame, cloud in enumerate(clouds):
             self._check_cloud(frame, cloud)

@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Record:
     token: int
     first_step: int
     status: Status
+    good: State | None = None  # where the run failed, the last state before that
 
 
 @dataclasses.dataclass
@@ -179,6 +180,15 @@ class Rollout:
             self._replay(self._last, len(self._segments) - 1)
         return self.solver.states.read(self.steps - self._segments[-1])
 
+    def last_good_state(self) -> tuple[State, int]:
+        """The last state of the last forward run that nothing was wrong with, and its substep; for a good run its final one.
+
+        Errors: `InputError` when there was no forward run, or the state has been overwritten since.
+        """
+        if self._last is None or (self._last.good is None and not self._last.status.ok):
+            raise InputError("last_good_state: expected a forward run, got none; call rollout.forward(check=False).")
+        return (self.final_state(), self.steps) if self._last.good is None else (self._last.good, self._last.status.step)
+
     @property
     def last(self) -> Record | None:
         """What the last forward run left for its backward."""
@@ -190,12 +200,14 @@ class Rollout:
         *,
         record: Record | None = None,
         final: State | None = None,
+        names: Iterable[str] | None = None,
         watch: Callable[[int, State], None] | None = None,
     ) -> Gradients:
         """Gradients of a loss whose derivatives with respect to the recorded arrays are `adjoints`.
 
-        Can be called any number of times, and for an earlier run through its `record` (from `rollout.last`). `watch` is
-        called with every substep and the adjoint of the state at it, from the last to the first.
+        Can be called any number of times, and for an earlier run through its `record` (from `rollout.last`). `names` are
+        the parameters whose gradients are wanted, default all; a solver may save the work of others. `watch` is called
+        with every substep and the adjoint of the state at it, from the last to the first.
 
         Errors: `InputError` for a name that was not recorded or a wrong shape; `SimulationError` where the gradient
             is not finite, naming the array.
@@ -205,8 +217,11 @@ class Rollout:
             raise InputError("backward: expected a forward run made with gradient=True; call rollout.forward() first.")
         if not record.status.ok:
             raise SimulationError(record.status)
+        wanted = None if names is None else frozenset(names)
+        self.model.check_names(wanted or ())
         self._buffers.load_adjoints(adjoints)
         self.binding.set(record.values)
+        self.binding.wanted = wanted
         self._begin()
         self.solver.begin(record.first_step)
         self.simulator_calls += self.batch
@@ -216,7 +231,8 @@ class Rollout:
         for index in reversed(range(len(self._segments))):
             self._back_over(record, index, watch)
         state = self.solver.adjoint.read(0)
-        gradients = Gradients(self.binding.gradients(state), state)
+        made = self.binding.gradients(state)
+        gradients = Gradients({n: g for n, g in made.items() if wanted is None or n in wanted}, state)
         self._check_finite(gradients)
         self._unfinished = False
         return gradients
@@ -284,8 +300,11 @@ class Rollout:
 
     def _checked(self, state: State) -> State:
         """The start state in the model's precision; `InputError` for a wrong shape or what is not finite."""
-        made, given = {}, state.arrays()
+        made, given = {}, state.arrays() if hasattr(state, "arrays") else {}
         for name, shape in self.model.state_shapes.items():
+            if name not in given:
+                kind = type(state).__name__
+                raise InputError(f"state: expected a state of this model, got {kind}; pass what final_state() returned.")
             value = given[name]
             made[name] = np.asarray(value, self.model.precision.numpy)
             if made[name].shape != shape or not np.isfinite(made[name]).all():
@@ -312,7 +331,9 @@ class Rollout:
                 done = stop
                 record.status = self.solver.status()
                 if not record.status.ok:
-                    return max(0, record.status.step)
+                    step = max(0, record.status.step)
+                    record.good = states.read(step - first) if step >= first else None
+                    return step
                 if stop in self._buffers.frame_of:
                     self._buffers.capture(stop, stop - first)
                     if progress:

@@ -11,6 +11,7 @@ import numpy as np
 import warp as wp
 
 from sim.atomic import write_atomically
+from sim.checks import corners, number, positive, vector
 from sim.errors import InputError
 from sim.materials import Material
 from sim.model import (
@@ -64,11 +65,11 @@ class Scene:
     """
 
     def __init__(self, *, gravity=(0.0, 0.0, -9.81), extent=None, cell_size=None, walls="separating", mass_floor=0.0):
-        self.gravity = _vector("gravity", gravity)
-        self.extent = None if extent is None else _extent(extent)
-        self.cell_size = None if cell_size is None else _positive("cell_size", cell_size, NEAR, FAR)
+        self.gravity = vector("gravity", gravity)
+        self.extent = None if extent is None else corners(extent)
+        self.cell_size = None if cell_size is None else positive("cell_size", cell_size, NEAR, FAR)
         self.walls = _walls(walls)
-        self.mass_floor = _scalar("mass_floor", mass_floor)
+        self.mass_floor = number("mass_floor", mass_floor)
         if not 0.0 <= self.mass_floor < math.inf:
             raise InputError(f"mass_floor: expected a finite number of at least 0, got {mass_floor!r}; correct it.")
         self.bodies: list[dict[str, Any]] = []
@@ -109,10 +110,10 @@ class Scene:
             "shape": shape,
             "material": material,
             "density": density,
-            "spacing": _positive("spacing", spacing, NEAR, FAR),
-            "velocity": _vector("velocity", velocity),
-            "angular_velocity": _vector("angular_velocity", angular_velocity),
-            "color": None if color is None else _vector("color", color),
+            "spacing": positive("spacing", spacing, NEAR, FAR),
+            "velocity": vector("velocity", velocity),
+            "angular_velocity": vector("angular_velocity", angular_velocity),
+            "color": None if color is None else vector("color", color),
         }
         self.bodies.append(entry)
         return entry["name"]
@@ -142,7 +143,8 @@ class Scene:
         points = entry["shape"].sample(entry["spacing"])
         directions = _over_items("fibre", fibre, points, (3,)).astype(float)
         groups = _over_items("group", group, points, ())
-        lengths = np.linalg.norm(directions, axis=1)
+        with np.errstate(over="ignore"):  # an infinite length is refused below
+            lengths = np.linalg.norm(directions, axis=1)
         if not (np.isfinite(lengths).all() and (lengths > 0).all()):
             raise InputError(f"add_muscle: fibres of {body!r} must be finite and not zero; correct `fibre`.")
         if groups.dtype.kind not in "iu" or not -1 <= groups.min() <= groups.max() < len(points) or groups.max() < 0:
@@ -173,9 +175,9 @@ class Scene:
         entry: dict[str, Any] = {
             "name": self._unique(name, "collider"),
             "shape": shape,
-            "friction": _scalar("friction", friction),
+            "friction": number("friction", friction),
             "surface": surface,
-            "color": None if color is None else _vector("color", color),
+            "color": None if color is None else vector("color", color),
         }
         self.colliders.append(entry)
         return entry["name"]
@@ -210,7 +212,7 @@ class Scene:
         grid = self._grid(points, batch, total, where)
         self._check_inside(points, grid)
         bodies = self._model_bodies(points, batch, p)
-        self._check_time_step(_positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
+        self._check_time_step(positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
         return Model(
             description=self.to_dict(grid),
             device=where,
@@ -430,43 +432,11 @@ def _threads(threads: int | None, device: wp.Device, particles: int) -> int:
         raise InputError(f"threads: expected 1 or 2, got {threads!r}; choose one of the two.")
     if device.is_cuda:
         return 1
+    if wp.config.mode == "debug":
+        if threads == 2:
+            raise InputError("threads: expected 1 in Warp's debug mode, whose kernels share a pointer, got 2; use 1.")
+        return 1
     return threads or (2 if particles >= THREAD_THRESHOLD and (os.cpu_count() or 1) > 1 else 1)
-
-
-def _vector(name: str, value: Any) -> np.ndarray:
-    try:
-        array = np.asarray(value, float)
-    except (TypeError, ValueError):
-        array = np.zeros(0)
-    if array.shape != (3,) or not np.isfinite(array).all():
-        raise InputError(f"{name}: expected three finite numbers, got {value!r}; correct it.")
-    return array
-
-
-def _positive(name: str, value: Any, lower: float = 0.0, upper: float = math.inf) -> float:
-    number = _scalar(name, value)
-    if not (0 < number < math.inf and lower <= number <= upper):
-        known = f"a positive number from {lower:g} to {upper:g}" if lower else "a positive number"
-        raise InputError(f"{name}: expected {known}, got {value!r}; correct it.")
-    return number
-
-
-def _scalar(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise InputError(f"{name}: expected a number, got {value!r}; correct it.")
-    try:
-        return float(value)
-    except OverflowError:
-        raise InputError(f"{name}: expected a number below 1e308, got an integer beyond; correct it.") from None
-
-
-def _extent(extent: Any) -> tuple[np.ndarray, np.ndarray]:
-    if not hasattr(extent, "__len__") or len(extent) != 2:
-        raise InputError(f"extent: expected (lower [3], upper [3]), got {extent!r}; correct it.")
-    lower, upper = _vector("extent", extent[0]), _vector("extent", extent[1])
-    if (upper <= lower).any():
-        raise InputError(f"extent: expected lower < upper on every axis, got {extent!r}; swap or enlarge them.")
-    return lower, upper
 
 
 def _walls(walls: Any) -> tuple[str, ...]:

@@ -48,10 +48,12 @@ class StoredStates(Protocol):
 class Binding(Protocol):
     """Parameter values of one rollout on the device, and their gradients.
 
-    `external_laws` are what a learner brought into the step (torch modules), each with its own gradients.
+    `external_laws` are what a learner brought into the step (torch modules), each with its own gradients. `wanted` are the
+    names whose gradients will be used, None for all.
     """
 
     external_laws: Sequence[Any]
+    wanted: frozenset[str] | None
 
     def set(self, values: Mapping[str, Any]) -> None:
         """Load parameter values; names left out keep the model's own. `InputError` for what does not fit."""

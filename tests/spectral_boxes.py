@@ -1,5 +1,7 @@
 """A small box for every equation, with smooth initial fields that are not special, for the tests that go through all of them."""
 
+import math
+
 import numpy as np
 
 from sim.spectral import PeriodicBox, equations
@@ -7,19 +9,32 @@ from sim.spectral.equation import Equation
 
 SIDE = 2.0 * np.pi
 EQUATIONS: dict[str, tuple[Equation, int, float]] = {  # equation, axes, step [s]
+    "ActiveFluid": (
+        equations.ActiveFluid(activity=-1.5, alignment=0.6, constraint=0.8, translational_diffusivity=0.05),
+        2,
+        0.05,
+    ),
     "AdvectionDiffusion": (equations.AdvectionDiffusion(velocity=(0.7, -0.4), diffusivity=0.1), 2, 0.02),
     "AllenCahn": (equations.AllenCahn(diffusivity=0.05), 2, 0.05),
     "Burgers": (equations.Burgers(viscosity=0.1), 1, 0.02),
     "CahnHilliard": (equations.CahnHilliard(gradient_energy=0.2), 2, 0.02),
     "GrayScott": (equations.GrayScott(diffusivity_u=0.02, diffusivity_v=0.01), 2, 0.05),
+    "KineticActiveFluid": (
+        equations.KineticActiveFluid(activity=-1.5, alignment=0.6, constraint=0.8, directions=9),
+        2,
+        0.05,
+    ),
     "KortewegDeVries": (equations.KortewegDeVries(dispersion=0.1), 1, 0.01),
     "KuramotoSivashinsky": (equations.KuramotoSivashinsky(hyperdiffusion=0.3), 1, 0.02),
     "NavierStokes2D": (equations.NavierStokes2D(viscosity=0.02, drag=0.1, forcing=0.3, forcing_wavenumber=2), 2, 0.02),
     "NavierStokes3D": (equations.NavierStokes3D(viscosity=0.05, drag=0.1, forcing=0.2), 3, 0.02),
     "PassiveScalar": (equations.PassiveScalar(viscosity=0.02, diffusivity=0.03, forcing=0.2), 2, 0.02),
+    "StokesTransport": (equations.StokesTransport(viscosity=0.7, diffusivity=0.05), 2, 0.05),
     "Schroedinger": (equations.Schroedinger(dispersion=0.5, nonlinearity=0.7), 2, 0.02),
     "SwiftHohenberg": (equations.SwiftHohenberg(growth=0.4, quadratic=0.3), 2, 0.05),
 }
+INITIAL = {"concentration": (1.0, 0.05), "order": (0.4, 0.1), "distribution": (0.16, 0.02)}
+"""Mean and size of the initial field where it is not (0, 1): densities are positive."""
 RESOLUTION = {1: 32, 2: 16, 3: 12}
 
 
@@ -43,7 +58,9 @@ def box_of(name: str, resolution: int | None = None, batch: int = 1) -> Periodic
     box = PeriodicBox((SIDE,) * axes, (resolution or RESOLUTION[axes],) * axes)
     initial = {}
     for index, field in enumerate(equation.FIELDS):
-        made = [smooth(box, 10 * index + env, components=axes if field.vector else 0) for env in range(batch)]
+        tail, (mean, size) = field.tail(axes), INITIAL.get(field.name, (0.0, 1.0))
+        count = math.prod(tail) if tail else 0
+        made = [mean + size * smooth(box, 10 * index + env, components=count) for env in range(batch)]
         initial[field.name] = np.stack(made) if batch > 1 else made[0]
     box.add_field(equation, name="field", **initial)
     return box

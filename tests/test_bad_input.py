@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -42,7 +44,7 @@ def rollout(model):
 def sentence_of(caught) -> str:
     """The message, checked to be one line that ends and holds no traceback."""
     text = str(caught.value)
-    assert text and "\n" not in text and len(text) < 400, text
+    assert text and "\n" not in text and len(text) <= 500, text
     assert text.endswith((".", "?")), text
     return text
 
@@ -72,6 +74,7 @@ def one_body(**changes):
         ({"gravity": (0, 0)}, "gravity: expected three finite numbers"),
         ({"gravity": (0, 0, math.nan)}, "gravity"),
         ({"gravity": "down"}, "gravity"),
+        ({"gravity": (0, 0, 10**400)}, "three finite numbers"),
         ({"extent": 3}, "extent: expected (lower [3], upper [3])"),
         ({"extent": ((0, 0, 0), (1, 1, 0))}, "expected lower < upper"),
         ({"extent": ((0, 0, 0), (1, math.inf, 1))}, "extent"),
@@ -106,6 +109,10 @@ def test_a_scene_refuses_bad_options(options, words):
         ({"density": np.ones((2, 8))}, "got [2, 8]"),
         ({"density": np.ones(0)}, "got [0]"),
         ({"density": [[1.0], [2.0, 3.0]]}, "expected numbers"),
+        ({"density": 10**400}, "expected numbers"),
+        ({"spacing": np.zeros((2, 2))}, "got array([[0., 0.], [0., 0.]]); correct it."),
+        ({"velocity": list(range(1000))}, "expected three finite numbers, got [0, 1,"),
+        ({"velocity": list(range(1000))}, "998, 999]; correct it."),
         ({"density": 1e300}, "rounded to float32"),
         ({"density": 1e-60}, "rounded to float32"),
         ({"spacing": 0.0}, "spacing"),
@@ -139,6 +146,7 @@ def test_a_body_refuses_bad_options(changes, words):
     [
         (lambda: FixedCorotated(youngs_modulus=-1.0, poissons_ratio=0.3), "FixedCorotated.youngs_modulus"),
         (lambda: FixedCorotated(youngs_modulus=math.nan, poissons_ratio=0.3), "got nan"),
+        (lambda: FixedCorotated(youngs_modulus=10**400, poissons_ratio=0.3), "expected a number or an array"),
         (lambda: FixedCorotated(youngs_modulus=1e4, poissons_ratio=0.5), "-1 < value < 0.5"),
         (lambda: FixedCorotated(youngs_modulus="soft", poissons_ratio=0.3), "expected a number or an array"),
         (lambda: Fluid(bulk_modulus=1e4, viscosity=-1.0), "0 <= value"),
@@ -186,6 +194,7 @@ def test_a_collider_refuses_bad_options(options, words):
         ({"fibre": (0, 0, 0)}, "finite and not zero"),
         ({"fibre": (1, 0)}, "for `fibre`"),
         ({"fibre": (1, math.nan, 0)}, "finite and not zero"),
+        ({"fibre": (1e300, 1e300, 0)}, "finite and not zero"),
         ({"fibre": "along"}, "for `fibre`"),
         ({"fibre": lambda x: x[:3]}, "for `fibre`"),
         ({"group": -1}, "at least one of them not -1"),
@@ -373,6 +382,7 @@ def test_a_start_state_of_wrong_size_or_with_nan_is_refused(rollout):
     state = rollout.final_state()
     state.velocity[4, 1] = math.nan
     refused(lambda: rollout.forward(state=state), "finite velocity")
+    refused(lambda: rollout.forward(state=list(state.arrays().values())), "expected a state of this model, got list")
 
 
 EXPLOSIONS = [
@@ -392,6 +402,33 @@ def test_a_run_that_explodes_says_who_where_and_what_helps(rollout, code, values
     text = sentence_of(caught)
     assert caught.value.status.code == code, text
     assert words in text and "particle 0 of 'block'" in text and "at substep 0" in text
+
+
+@pytest.mark.slow
+def test_a_run_that_explodes_stays_within_its_arrays(repository):
+    """Warp's debug mode checks every index, and ends the process where one is out of bounds."""
+    code = """
+import warp
+warp.config.mode = "debug"
+from tests.test_bad_input import EXPLOSIONS, STEPS, one_block
+for dtype, explosions in (("float32", EXPLOSIONS[:1]), ("float64", EXPLOSIONS)):
+    rollout = one_block(muscle=True).build(dt=1e-3, dtype=dtype).rollout(STEPS)
+    for code, values, words in explosions:
+        assert rollout.forward(values, check=False).status.code == code
+    rollout.forward()
+    rollout.backward({})
+print("within")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, timeout=600)
+    assert done.stdout.split()[-1:] == ["within"], done.stdout[-500:] + done.stderr[-500:]
+
+
+def test_two_threads_are_refused_in_the_debug_mode_they_would_crash_in(monkeypatch):
+    import warp as wp
+
+    monkeypatch.setattr(wp.config, "mode", "debug")
+    refused(lambda: one_block().build(dt=1e-4, threads=2), "debug mode")
+    assert one_block().build(dt=1e-4).threads == 1
 
 
 @pytest.mark.parametrize(("code", "values", "words"), EXPLOSIONS)

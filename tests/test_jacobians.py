@@ -16,6 +16,7 @@ from learn import (
     Simulator,
     TorchLaw,
     Unknown,
+    simulate,
 )
 from learn.identify.motion import MotionProblem
 from learn.models.laws import HyperelasticNetwork
@@ -175,15 +176,26 @@ def frozen_law_problem() -> MotionProblem:
     return MotionProblem(rollout, rollout.forward(), unknowns=[unknown("floor.friction", 0.3, "linear")])
 
 
+def closure_problem() -> Problem:
+    rollout = clay_rollout(record_every=60)
+
+    def function(values):
+        residuals = simulate(rollout, values)["clay.position"].flatten()
+        return Evaluation(loss=residuals.square().sum() / 2, residuals=residuals)
+
+    return Problem.from_loss(function, [unknown(*UNKNOWNS[0])])
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
+        (closure_problem, "`simulate` for example; use SimulationProblem, or FiniteDifference"),
         (learned_law_problem, "trainable weights; use FiniteDifference"),
         (frozen_law_problem, "torch module, whose tangent is not known; use finite differences"),
         (point_mass_problem, "trainable weights"),
         (quadratic, "expected residuals"),
     ],
-    ids=["weights", "torch law", "policy", "no residuals"],
+    ids=["closure", "weights", "torch law", "policy", "no residuals"],
 )
 def test_what_has_no_jacobian_says_so(make, sentence):
     problem = make()

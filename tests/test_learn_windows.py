@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import sim
-from learn import Adam, Budget, Pathwise, Simulator, solve
+from learn import Adam, Budget, Pathwise, SimulationProblem, Simulator, solve
 from learn.control import WindowedProblem
 from learn.models import Controller, MLPPolicy
 from learn.objectives import DistanceTravelled
@@ -38,10 +38,10 @@ def simulator(model: sim.Model, steps: int, **options) -> Simulator:
     return Simulator(rollout, Controller(policy, "jelly.activation", observe=senses))
 
 
-def windowed(model: sim.Model) -> WindowedProblem:
+def windowed(model: sim.Model, **options) -> WindowedProblem:
     objective = DistanceTravelled("jelly.position")
     window = simulator(model, STEPS, record=FIELDS)
-    return WindowedProblem(window, objective, windows=WINDOWS, totals=("distance",))
+    return WindowedProblem(window, objective, windows=WINDOWS, totals=("distance",), **options)
 
 
 def test_the_windows_of_an_episode_make_up_the_episode(model):
@@ -69,6 +69,18 @@ def test_the_gradient_of_a_later_window_agrees_with_finite_differences_from_the_
         sides.append(problem.evaluate(theta + size * direction).value)
     # Truncation is of order size^2 = 1e-10 and round-off of order 1e-16 / size = 1e-11, relative to slopes of 1e-3.
     assert float(estimate.gradient @ direction) == pytest.approx((sides[0] - sides[1]) / 2e-5, rel=1e-6)
+
+
+def test_the_best_of_the_judged_episodes_is_the_result(model):
+    """Weights are worth what a whole episode with them shows, not what the windows add up to while they change."""
+    judge = SimulationProblem(simulator(model, WINDOWS * STEPS), DistanceTravelled("jelly.position"))
+    problem = windowed(model, judge=judge, judged_from=1)
+    result = solve(problem, Adam(learning_rate=0.1), Budget(iterations=4 * WINDOWS), 0)
+    # The value is summed in another order than in the window: round-off of 1e-16 m.
+    assert result.loss == pytest.approx(judge.evaluate(result.theta).value, abs=1e-15)
+    judged = [record["loss"] for record in result.history[2 * WINDOWS - 1 :: WINDOWS]]
+    assert len(judged) == 3 and result.loss == min(judged)
+    assert result.simulator_calls == 2 * 4 * WINDOWS + 3 * WINDOWS
 
 
 def test_a_training_stopped_within_an_episode_continues_bit_for_bit(model):

@@ -164,6 +164,37 @@ def test_steps_are_no_longer_than_asked():
     assert max(np.diff(values)) == pytest.approx(3.0) and values[-1] == pytest.approx(10.0)
 
 
+def two_valleys() -> Problem:
+    """r = (x^2 - 4, x / 2 - 1): minima at x = 2, where the loss is 0, and at x = -1.93541, a root of 2 x^3 - 7.75 x - 0.5."""
+    return least_squares(
+        lambda v: torch.stack([v["x"] ** 2 - 4.0, v["x"] / 2 - 1.0, 0.0 * v["x"]]), [scalar("x", -1.0, spread=2.0)]
+    )
+
+
+def test_it_goes_to_the_nearest_minimum_and_from_the_best_of_several_starts_to_the_lowest():
+    near = solve(two_valleys(), LevenbergMarquardt(), Budget(iterations=40), 0)
+    assert float(near.unknowns["x"]) == pytest.approx(-1.93541, abs=1e-4)
+    best = solve(two_valleys(), LevenbergMarquardt(starts=32), Budget(iterations=40), 0)
+    assert float(best.unknowns["x"]) == pytest.approx(2.0)
+    assert best.history[0]["simulator_calls"] == 32 and best.history[1]["simulator_calls"] == 34
+
+
+def test_a_restart_goes_on_from_the_present_unknowns_with_another_loss():
+    weight = torch.tensor(1.0, dtype=DOUBLE)
+    problem = least_squares(lambda v: torch.stack([v["x"] - 1.0, weight * (v["x"] - 3.0)]), [scalar("x", 0.0)])
+    method = LevenbergMarquardt()
+
+    def change(iteration):
+        if method.finished and problem.stage == 0:
+            assert float(method.theta) == pytest.approx(2.0)
+            weight.fill_(3.0)
+            problem.stage = 1  # losses of different stages are never compared
+            method.restart()
+
+    result = solve(problem, method, Budget(iterations=40), 0, callbacks=[change])
+    assert float(result.unknowns["x"]) == pytest.approx((1.0 + 9.0 * 3.0) / 10.0)
+
+
 def test_what_nothing_depends_on_is_named_and_left_alone():
     unknowns = [scalar("clay.youngs_modulus", 2.0), scalar("clay.yield_stress", 5.0)]
     data = torch.tensor([1.0, 1.1, 0.9], dtype=DOUBLE)
@@ -248,6 +279,8 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path):
         (lambda: LevenbergMarquardt(damping=0.0), "positive damping"),
         (lambda: LevenbergMarquardt(largest_step=-1.0), "positive damping and largest_step"),
         (lambda: LevenbergMarquardt(patience=0), "patience >= 1"),
+        (lambda: LevenbergMarquardt(starts=-1), "starts and tolerances >= 0"),
+        (lambda: LevenbergMarquardt(level=1.0), "level between 0 and 1"),
         (lambda: solve(quadratic(), LevenbergMarquardt(), Budget(iterations=3), 0), "expected residuals"),
         (
             lambda: solve(linear_problem(*design()), LevenbergMarquardt(), Budget(iterations=9), 0).posterior.interval(

@@ -10,6 +10,8 @@ CASES: dict[str, Case] = {
         checkpoints.CASE,
         laws.FIXED_COROTATED,
         laws.TORCH_LAW,
+        laws.LEARNED_LAWS,
+        laws.LEARNED_LAWS_MEMORY,
         compilation.COLD,
         compilation.FIRST_GRADIENT,
         compilation.FIRST_GRADIENT_TAICHI,

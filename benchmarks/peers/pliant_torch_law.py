@@ -1,4 +1,4 @@
-"""The problem in Pliant with a stress written in torch, called every substep and trained through `learn.simulate`."""
+"""The problem in Pliant with a law of torch networks, evaluated every substep and trained through `learn.simulate`."""
 
 import torch
 
@@ -6,6 +6,7 @@ from benchmarks.peers.pliant_mpm import PliantMpm, quieten
 from benchmarks.peers.problem import GOAL, Problem
 from benchmarks.peers.serve import serve
 from learn import TorchLaw, simulate
+from learn.models.laws import ElasticNetwork, PlasticNetwork
 
 WIDTH = 64
 STRESS_SCALE = 100.0  # Pa; far below the shear modulus, so that untrained weights leave the body stable
@@ -31,25 +32,48 @@ class NetworkStress(torch.nn.Module):
         return self.mu * (F @ F.mT - eye) + 0.5 * STRESS_SCALE * (made + made.mT)
 
 
-class TorchLawMpm(PliantMpm):
-    """As `PliantMpm`; the gradient is that of the initial position and of the network's weights."""
+def plain_law(problem: Problem) -> TorchLaw:
+    """A user's module, a sequence of layers among other operations, which needs autograd."""
+    torch.manual_seed(0)
+    return TorchLaw(NetworkStress(problem.mu))
 
-    def __init__(self, problem: Problem, *, threads: int = 1, device: str = "cpu") -> None:
+
+def paper_law(problem: Problem) -> TorchLaw:
+    """The two networks of Ma et al. (2023), 13-64-64-9: stress and return map."""
+    generator = torch.Generator().manual_seed(0)
+    elastic = ElasticNetwork(stress_scale=0.1 * problem.mu, generator=generator)
+    return TorchLaw(elastic, PlasticNetwork(generator=generator))
+
+
+LAWS = {"plain": plain_law, "paper": paper_law}
+
+
+class TorchLawMpm(PliantMpm):
+    """As `PliantMpm`; the gradient is that of the initial position and of the networks' weights.
+
+    Args:
+        law: "plain" or "paper".
+    """
+
+    def __init__(self, problem: Problem, *, threads: int = 1, device: str = "cpu", law: str = "plain") -> None:
         super().__init__(problem, threads=threads, device=device)
         torch.set_num_threads(1)
-        torch.manual_seed(0)
-        self.network = NetworkStress(problem.mu)
+        self.torch_law = LAWS[law](problem)
 
     def material(self) -> TorchLaw:
-        return TorchLaw(self.network)
+        return self.torch_law
 
     def gradient(self) -> None:
         position = torch.tensor(self.start["jelly.position"], dtype=torch.float32, requires_grad=True)
-        self.network.zero_grad()
+        self.torch_law.zero_grad()
         end = simulate(self.rollout, {**self.start, "jelly.position": position})["jelly.position"][-1, 0]
         (end - torch.tensor(GOAL)).square().sum(dim=1).mean().backward()
-        if not all(torch.isfinite(weight.grad).all() for weight in self.network.parameters()):
+        if not all(torch.isfinite(weight.grad).all() for weight in self.torch_law.parameters()):
             raise ArithmeticError("a gradient of the weights is not finite")
+
+    def figures(self) -> dict[str, float]:
+        """None: the bandwidth of `PliantMpm` counts no network."""
+        return {}
 
 
 if __name__ == "__main__":

@@ -51,6 +51,10 @@ class TorchMpm:
         log_J = torch.log((a * torch.linalg.cross(b, c)).sum(dim=1))[:, None, None]
         return self.problem.mu * (F @ F.transpose(1, 2) - self.eye) + self.problem.lam * log_J * self.eye
 
+    def deformed(self, trial: torch.Tensor) -> torch.Tensor:
+        """The return map of an elastic body: none."""
+        return trial
+
     def grid_velocity(self, index: torch.Tensor, packed: torch.Tensor) -> torch.Tensor:
         """Velocity [grid^3, 3] of the nodes after gravity and walls."""
         grid = torch.zeros(self.problem.grid**3, 4, device=self.device)
@@ -62,7 +66,7 @@ class TorchMpm:
 
     def substep(self, x: torch.Tensor, v: torch.Tensor, C: torch.Tensor, F: torch.Tensor) -> State:
         problem = self.problem
-        F = F + problem.dt * (C @ F)
+        F = self.deformed(F + problem.dt * (C @ F))
         affine = problem.mass * C - problem.dt * problem.volume * 4 * problem.grid**2 * self.kirchhoff(F)
         index, weight, offset = self.weights(x)
         momentum = problem.mass * v[:, None] + offset @ affine.transpose(1, 2)

@@ -21,6 +21,7 @@ class Estimate:
         residuals, jacobian: [m] and [m, dimension] for Gauss-Newton methods: value = |residuals|^2 / 2.
         metrics: what the problem wants logged.
         failure: the sentence of what went wrong, or empty.
+        ranked: whether the value counts when the best unknowns are chosen.
         simulator_calls: what it cost; a backward counts like a forward.
     """
 
@@ -31,6 +32,7 @@ class Estimate:
     jacobian: torch.Tensor | None = None
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     failure: str = ""
+    ranked: bool = True
     simulator_calls: int = 0
 
     @staticmethod
@@ -43,6 +45,7 @@ class Estimate:
             residuals=residuals,
             metrics=evaluation.numbers(),
             failure=evaluation.failure,
+            ranked=evaluation.ranked,
             simulator_calls=evaluation.simulator_calls,
         )
 

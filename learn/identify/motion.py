@@ -212,6 +212,12 @@ class Curriculum(Problem):
     def compute(self, values: Values) -> Evaluation:
         return self.posed.compute(values)
 
+    def differentiate(self, theta: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
+        return self.posed.differentiate(theta)
+
+    def linearise_calls(self) -> int:
+        return self.posed.linearise_calls()
+
     def install(self, theta: torch.Tensor) -> Values:
         return self.posed.install(theta)
 

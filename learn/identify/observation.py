@@ -48,9 +48,13 @@ class ObservationProblem(SimulationProblem):
         unknowns: Sequence[Unknown] = (),
     ) -> None:
         self.rollout = rollout
-        started = StartedRollout(rollout)
+        started = self.make_start(rollout)
         started.start = {name: torch.from_numpy(host_array(v).copy()) for name, v in (start or {}).items()}
         super().__init__(started, objective, unknowns=unknowns)
+
+    def make_start(self, rollout: Rollout) -> StartedRollout:
+        """The simulator: the rollout from the start."""
+        return StartedRollout(rollout)
 
 
 def observing_rollout(model: Model, recording: Recording, **options: Any) -> Rollout:

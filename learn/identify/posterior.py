@@ -115,6 +115,12 @@ def gaussian_posterior(
     )
 
 
+def blocked(space: Space, theta: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """Coordinates at a bound which the loss would fall beyond, [dimension] of booleans."""
+    below = (theta <= space.lower) & (gradient.to(theta) > 0.0)
+    return (below | ((theta >= space.upper) & (gradient.to(theta) < 0.0))).cpu()
+
+
 def _unseen(names: list[str], seen: torch.Tensor) -> list[str]:
     """A sentence for every unknown that nothing depends on."""
     found = [name for name, s in zip(names, seen.tolist(), strict=True) if not s]

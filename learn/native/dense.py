@@ -22,8 +22,10 @@ ROWS = 32  # of a block
 TILE = 8  # rows of sums held in registers
 
 # made[r][c] (+)= sum_k a[r, k] b[k][c]; the strides of a are those of its rows and of k.
+# Vectors handed over by value tell the compiler that the widest registers are wanted, which it avoids by itself.
 _PRODUCT = """
-    auto product = [](const REAL* a, int row, int step, const REAL* b, int width, int count,
+    auto multiply_add = [](REAL a, V b, V c) { return a * b + c; };
+    auto product = [&](const REAL* a, int row, int step, const REAL* b, int width, int count,
                       REAL* made, int made_width, int rows, const REAL* bias, bool add) {
         for (int c = 0; c < made_width; c += lanes)
             for (int r = 0; r < rows; r += TILE) {
@@ -34,7 +36,7 @@ _PRODUCT = """
                 for (int k = 0; k < count; ++k) {
                     const V line = *(const U*)(b + k * width + c);
                     #pragma unroll
-                    for (int i = 0; i < TILE; ++i) s[i] += a[(r + i) * row + k * step] * line;
+                    for (int i = 0; i < TILE; ++i) s[i] = multiply_add(a[(r + i) * row + k * step], line, s[i]);
                 }
                 #pragma unroll
                 for (int i = 0; i < TILE; ++i) *(U*)(made + (r + i) * made_width + c) = s[i];
@@ -70,35 +72,33 @@ class DenseShape:
     def layout(self, p: Precision) -> "Layout":
         """Where in flat arrays the numbers of each layer lie."""
         widths = self.padded(p)
-        pairs = list(itertools.pairwise(widths))
-        sizes = [a * b for a, b in pairs]
-        biases = [b if self.bias else 0 for _, b in pairs]
-        hidden = [ROWS * width for width in widths[1:-1]]
+        sizes = [a * b for a, b in itertools.pairwise(widths)]
+        biases = [b if self.bias else 0 for b in widths[1:]]
         return Layout(
             widths=widths,
-            weights=_starts([2 * size + bias for size, bias in zip(sizes, biases, strict=True)]),
-            gradients=_starts([size + bias for size, bias in zip(sizes, biases, strict=True)]),
-            kept=_starts([2 * size for size in hidden]),
+            weights=_starts([size + bias for size, bias in zip(sizes, biases, strict=True)]),
+            transposed=_starts(sizes),
+            kept=_starts([2 * ROWS * width for width in widths[1:-1]]),
         )
 
 
 class Layout(NamedTuple):
     """Widths of the layers in whole registers, and starts of each layer in three flat arrays (the last is their length).
 
-    weights: W^T [inputs, outputs], W [outputs, inputs], b [outputs] of each layer; gradients: dW [outputs, inputs], db.
+    weights: W [outputs, inputs] and b [outputs] of each layer, and so their gradients; transposed: W^T [inputs, outputs].
     kept: for one block and each hidden layer h [ROWS, width] and the slopes of the activation [ROWS, width].
     """
 
     widths: tuple[int, ...]
     weights: tuple[int, ...]
-    gradients: tuple[int, ...]
+    transposed: tuple[int, ...]
     kept: tuple[int, ...]
 
 
 class DenseKernels(NamedTuple):
     """Launched over blocks of `ROWS` rows. Arrays are flat; see `Layout`.
 
-    evaluate: (weights, x, kept, y), with one block of `kept` for all.
+    evaluate: (weights, transposed, x, kept, y), with one block of `kept` for all.
     evaluate_and_keep: the same, with a block of `kept` for each.
     pull_back: (weights, x, kept, dy, dweights, dx); the gradients of the weights are added.
     """
@@ -114,10 +114,10 @@ def dense_kernels(shape: DenseShape, p: Precision) -> DenseKernels:
     numbers = wp.array(dtype=p.real)
 
     @wp.func_native(_evaluate_source(shape, p, slopes=False))
-    def value(block: int, weights: numbers, x: numbers, kept: numbers, y: numbers): ...
+    def value(block: int, weights: numbers, transposed: numbers, x: numbers, kept: numbers, y: numbers): ...
 
     @wp.func_native(_evaluate_source(shape, p, slopes=True))
-    def value_and_slopes(block: int, weights: numbers, x: numbers, kept: numbers, y: numbers): ...
+    def value_and_slopes(block: int, weights: numbers, transposed: numbers, x: numbers, kept: numbers, y: numbers): ...
 
     @wp.func_native(_pull_back_source(shape, p))
     def vjp(
@@ -125,12 +125,12 @@ def dense_kernels(shape: DenseShape, p: Precision) -> DenseKernels:
     ): ...  # fmt: skip
 
     @wp.kernel(enable_backward=False, module="unique")
-    def evaluate(weights: numbers, x: numbers, kept: numbers, y: numbers):
-        value(wp.tid(), weights, x, kept, y)
+    def evaluate(weights: numbers, transposed: numbers, x: numbers, kept: numbers, y: numbers):
+        value(wp.tid(), weights, transposed, x, kept, y)
 
     @wp.kernel(enable_backward=False, module="unique")
-    def evaluate_and_keep(weights: numbers, x: numbers, kept: numbers, y: numbers):
-        value_and_slopes(wp.tid(), weights, x, kept, y)
+    def evaluate_and_keep(weights: numbers, transposed: numbers, x: numbers, kept: numbers, y: numbers):
+        value_and_slopes(wp.tid(), weights, transposed, x, kept, y)
 
     @wp.kernel(enable_backward=False, module="unique")
     def pull_back(weights: numbers, x: numbers, kept: numbers, dy: numbers, dweights: numbers, dx: numbers):
@@ -142,15 +142,18 @@ def dense_kernels(shape: DenseShape, p: Precision) -> DenseKernels:
 def _evaluate_source(shape: DenseShape, p: Precision, *, slopes: bool) -> str:
     """Layer by layer, hidden activations in `kept`, the output in y."""
     layout, last = shape.layout(p), len(shape.sizes) - 2
-    block = f"block * {layout.kept[-1]}" if slopes else "0"
-    lines = [f"const REAL* h0 = x.data + block * {ROWS * layout.widths[0]};", f"REAL* hold = kept.data + {block};"]
+    block = f"at * {layout.kept[-1]}" if slopes else "0"
+    lines = [
+        "const size_t at = block;",
+        f"const REAL* h0 = x.data + at * {ROWS * layout.widths[0]};",
+        f"REAL* hold = kept.data + {block};",
+    ]
     for layer, (a, b) in enumerate(itertools.pairwise(layout.widths)):
-        start = layout.weights[layer]
-        bias = f"weights.data + {start + 2 * a * b}" if shape.bias else "nullptr"
-        target = f"y.data + block * {ROWS * b}" if layer == last else f"hold + {layout.kept[layer]}"
+        bias = f"weights.data + {layout.weights[layer] + a * b}" if shape.bias else "nullptr"
+        target = f"y.data + at * {ROWS * b}" if layer == last else f"hold + {layout.kept[layer]}"
         lines.append(f"REAL* h{layer + 1} = {target};")
         lines.append(
-            f"product(h{layer}, {a}, 1, weights.data + {start}, {b}, {shape.sizes[layer]}, "
+            f"product(h{layer}, {a}, 1, transposed.data + {layout.transposed[layer]}, {b}, {shape.sizes[layer]}, "
             f"h{layer + 1}, {b}, {ROWS}, {bias}, false);"
         )
         if layer < last:
@@ -165,15 +168,16 @@ def _pull_back_source(shape: DenseShape, p: Precision) -> str:
     layout, last = shape.layout(p), len(shape.sizes) - 2
     widest = max(layout.widths)
     lines = [
+        "const size_t at = block;",
         f"alignas({REGISTER}) REAL room[2][{ROWS * widest}];",
-        f"const REAL* hold = kept.data + block * {layout.kept[-1]};",
-        f"const REAL* g{last + 1} = dy.data + block * {ROWS * layout.widths[-1]};",
+        f"const REAL* hold = kept.data + at * {layout.kept[-1]};",
+        f"const REAL* g{last + 1} = dy.data + at * {ROWS * layout.widths[-1]};",
     ]
     for layer in range(last, -1, -1):
         a, b = layout.widths[layer : layer + 2]
-        h = f"hold + {layout.kept[layer - 1]}" if layer else f"x.data + block * {ROWS * a}"
-        target = f"room[{layer % 2}]" if layer else f"dx.data + block * {ROWS * a}"
-        start = layout.gradients[layer]
+        h = f"hold + {layout.kept[layer - 1]}" if layer else f"x.data + at * {ROWS * a}"
+        target = f"room[{layer % 2}]" if layer else f"dx.data + at * {ROWS * a}"
+        start = layout.weights[layer]
         lines.append(
             f"product(g{layer + 1}, 1, {b}, {h}, {a}, {ROWS}, dweights.data + {start}, {a}, {b}, nullptr, true);"
         )
@@ -181,7 +185,7 @@ def _pull_back_source(shape: DenseShape, p: Precision) -> str:
             lines.append(f"sum_rows(g{layer + 1}, {b}, dweights.data + {start + a * b});")
         lines.append(f"REAL* g{layer} = {target};")
         lines.append(
-            f"product(g{layer + 1}, {b}, 1, weights.data + {layout.weights[layer] + a * b}, {a}, "
+            f"product(g{layer + 1}, {b}, 1, weights.data + {start}, {a}, "
             f"{shape.sizes[layer + 1]}, g{layer}, {a}, {ROWS}, nullptr, false);"
         )
         if layer:

@@ -26,7 +26,7 @@ HEAD = """
 _MATRICES = """
     struct M { V m[3][3]; };
     auto root = [](V x) { return __builtin_elementwise_sqrt(x); };
-    auto size = [](V x) { return x < (REAL)0 ? -x : x; };
+    auto size = [](V x) { return __builtin_elementwise_abs(x); };
     auto inverse_or_zero = [](V x) { return x > (REAL)0 ? (REAL)1 / x : (V){}; };
     auto dot = [](const V* a, const V* b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; };
     auto cross = [](const V* a, const V* b, V* c) {
@@ -201,6 +201,7 @@ def algebra(p: Precision) -> str:
 
 
 def native(text: str, p: Precision) -> str:
-    """The text with the types of one precision."""
+    """The text with the types of one precision, compiled to fused multiply-adds."""
     real, integer = {"float32": ("float", "int"), "float64": ("double", "long long")}[p.name]
-    return text.replace("REAL", real).replace("INTEGER", integer)
+    body = text.replace("REAL", real).replace("INTEGER", integer)
+    return "{\n#pragma clang fp contract(fast)\n" + body + "\n}"

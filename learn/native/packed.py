@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from learn.native.dense import DenseShape, Layout
@@ -28,28 +27,32 @@ class Dense(NamedTuple):
         return [*self.weights, *self.biases]
 
     @torch.no_grad()
-    def pack(self, layout: Layout, weights: np.ndarray) -> None:
+    def pack(self, layout: Layout, weights: torch.Tensor, transposed: torch.Tensor) -> None:
         """Write the weights, the scale in the last of them."""
-        flat = torch.from_numpy(weights)
-        for layer, (a, b) in enumerate(itertools.pairwise(layout.widths)):
-            start, w = layout.weights[layer], self._scaled(layer, self.weights[layer])
-            outputs, inputs = w.shape
-            flat[start : start + a * b].view(a, b)[:inputs, :outputs].copy_(w.T)
-            flat[start + a * b : start + 2 * a * b].view(b, a)[:outputs, :inputs].copy_(w)
-            if self.biases:
-                flat[start + 2 * a * b :][:outputs].copy_(self._scaled(layer, self.biases[layer]))
+        for layer, (W, b) in enumerate(views(self.shape, layout, weights)):
+            W.copy_(self._scaled(layer, self.weights[layer]))
+            if b is not None:
+                b.copy_(self._scaled(layer, self.biases[layer]))
+            start, size = layout.transposed[layer], layout.widths[layer : layer + 2]
+            transposed[start:][: size[0] * size[1]].view(size)[: W.shape[1], : W.shape[0]].copy_(W.T)
 
     @torch.no_grad()
-    def unpack(self, layout: Layout, gradients: Sequence[np.ndarray]) -> list[torch.Tensor]:
-        """The sum of some gathered gradients as gradients of `parameters`."""
-        flat = torch.from_numpy(np.sum(gradients, axis=0))
-        dweights, dbiases = [], []
-        for layer, (a, b) in enumerate(itertools.pairwise(layout.widths)):
-            start, (outputs, inputs) = layout.gradients[layer], self.weights[layer].shape
-            dweights.append(self._scaled(layer, flat[start : start + a * b].view(b, a)[:outputs, :inputs]))
-            if self.biases:
-                dbiases.append(self._scaled(layer, flat[start + a * b :][:outputs]))
-        return [*dweights, *dbiases]
+    def unpack(self, layout: Layout, gradient: torch.Tensor) -> list[torch.Tensor]:
+        """A gradient with respect to the packed weights as gradients of `parameters`."""
+        parts = views(self.shape, layout, gradient)
+        dweights = [self._scaled(layer, W) for layer, (W, _) in enumerate(parts)]
+        return [*dweights, *(self._scaled(layer, b) for layer, (_, b) in enumerate(parts) if b is not None)]
 
     def _scaled(self, layer: int, value: torch.Tensor) -> torch.Tensor:
         return value * self.scale if layer == len(self.weights) - 1 else value
+
+
+def views(shape: DenseShape, layout: Layout, flat: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+    """W [outputs, inputs] and b [outputs], or None, of each layer in packed weights."""
+    made: list[tuple[torch.Tensor, torch.Tensor | None]] = []
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(shape.sizes)):
+        part = flat[layout.weights[layer] : layout.weights[layer + 1]]
+        width, rows = layout.widths[layer : layer + 2]
+        W = part[: width * rows].view(rows, width)[:outputs, :inputs]
+        made.append((W, part[width * rows :][:outputs] if shape.bias else None))
+    return made

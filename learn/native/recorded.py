@@ -6,11 +6,11 @@ follows its evaluation at once. Each thread has its own buffers, and gathers the
 
 from typing import Any
 
-import numpy as np
 import warp as wp
 
 from learn.native.dense import ROWS, DenseShape, dense_kernels
 from learn.native.stages import Stages
+from sim.mpm.solver import COMPILERS
 from sim.mpm.transfers import READ
 from sim.precision import Precision
 
@@ -31,7 +31,7 @@ class _Share:
         self.k, self.c = new(rows * layout.widths[0]), new(rows * layout.widths[-1])
         self.kept = new(layout.kept[-1] * (self.blocks if gradient else 1))
         if gradient:
-            self.dk, self.dc, self.dweights = new(len(self.k)), new(len(self.c)), new(layout.gradients[-1])
+            self.dk, self.dc, self.dweights = new(len(self.k)), new(len(self.c)), new(layout.weights[-1])
 
 
 class RecordedLaw:
@@ -50,14 +50,18 @@ class RecordedLaw:
         p = solver.model.precision
         self.dense, layout = dense_kernels(shape, p), shape.layout(p)
         kernels = [*stages[:4], *self.dense]
-        wp.force_load(solver.model.device, modules=list({id(k.module): k.module for k in kernels}.values()))
-        self.weights = wp.zeros(layout.weights[-1], dtype=p.real, device="cpu")
+        modules = list({id(k.module): k.module for k in kernels}.values())
+        wp.force_load(solver.model.device, modules=modules, max_workers=COMPILERS)
+        self.weights, self.transposed = (
+            wp.zeros(starts[-1], dtype=p.real, device="cpu") for starts in (layout.weights, layout.transposed)
+        )
         shares = solver.shares(body.start, body.end, self.particles)
         self._shares = [_Share(first, count, shape, stages, p, gradient) for first, count in shares]
 
-    def gradients(self) -> list[np.ndarray]:
-        """Each thread's gathered gradients of the weights, in memory shared with the launches."""
-        return [share.dweights.numpy() for share in self._shares]
+    @property
+    def gradients(self) -> list[wp.array]:
+        """Each thread's gathered gradients of the weights."""
+        return [share.dweights for share in self._shares]
 
     def evaluate(self, program, entry: int, T: wp.array, T_entry: int = -1, *, keep: bool = False) -> None:
         """T of the stored F that the clock's `entry` points to; `keep` what its product needs."""
@@ -86,4 +90,4 @@ class RecordedLaw:
         for thread, s in enumerate(self._shares):
             arguments = [s.first, self.particles, s.count, entry, trial, clock, F, C, s.scratch, s.k]
             program.launch(thread, self.stages.features, s.items, arguments)
-            program.launch(thread, network, s.blocks, [self.weights, s.k, s.kept, s.c])
+            program.launch(thread, network, s.blocks, [self.weights, self.transposed, s.k, s.kept, s.c])

@@ -17,7 +17,7 @@ class Chamfer(CloudObjective):
 
     L = mean_t (mean_i min_j |x_i - y_j|^2 + mean_j min_i |x_i - y_j|^2) / (2 length^2)
 
-    The nearest neighbours are exact (a k-d tree on the CPU, all distances on a GPU); where they do not change, which is
+    The nearest neighbours are exact (a k-d tree on the CPU, all distances elsewhere); where they do not change, which is
     almost everywhere, the gradient is that of the squared distances to them.
 
     A cloud that moves by d, less than half the distance between its points, has L = |d|^2 / length^2. Far away, many
@@ -41,9 +41,18 @@ class Chamfer(CloudObjective):
 
     def _nearest(self, frame: int, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Index into y of the point nearest to each x, [batch, item], and into x of that nearest to each y, [batch, point]."""
-        if x.is_cuda:
+        host = _host(x)
+        if host is None:
             distances = torch.cdist(x, y.expand(len(x), -1, -1), compute_mode="donot_use_mm_for_euclid_dist")
             return distances.argmin(2), distances.argmin(1)
-        there = [self._trees[frame].query(points)[1] for points in x.numpy()]
-        back = [KDTree(points).query(self.clouds[frame])[1] for points in x.numpy()]
+        there = [self._trees[frame].query(points)[1] for points in host]
+        back = [KDTree(points).query(self.clouds[frame])[1] for points in host]
         return torch.from_numpy(np.stack(there)), torch.from_numpy(np.stack(back))
+
+
+def _host(x: torch.Tensor) -> np.ndarray | None:
+    """The tensor's memory as NumPy sees it; None on a GPU and inside the transforms of torch.func, where there is none."""
+    try:
+        return None if x.is_cuda else x.numpy()
+    except RuntimeError:
+        return None

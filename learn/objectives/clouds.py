@@ -1,5 +1,6 @@
 """What objectives of point clouds share: clouds over time, held against the positions of a body."""
 
+import abc
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ class CloudObjective(SquaredObjective):
 
     def __init__(self, name: str, clouds: Sequence[Any], *, length: float = 1.0):
         self.name, self.length = name, length
-        self.clouds = [np.asarray(host_array(cloud), np.float64) for cloud in clouds]
+        self.clouds = [np.ascontiguousarray(host_array(cloud), np.float64) for cloud in clouds]
         for frame, cloud in enumerate(self.clouds):
             if cloud.ndim != 2 or cloud.shape[1] != 3 or not len(cloud) or not np.isfinite(cloud).all():
                 raise InputError(
@@ -46,6 +47,6 @@ class CloudObjective(SquaredObjective):
     def measures(self, loss: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"cloud_distance": self.length * loss.sqrt()}
 
+    @abc.abstractmethod
     def _differences(self, frame: int, x: torch.Tensor) -> torch.Tensor:
         """[batch, m] whose squares sum to the squared distance of x [batch, item, 3] from the cloud of a frame [m]."""
-        raise NotImplementedError

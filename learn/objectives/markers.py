@@ -36,7 +36,7 @@ class MarkerMatching(SquaredObjective):
 
     def __init__(self, name: str, positions: Any, *, particles: np.ndarray, start: np.ndarray, length: float = 1.0):
         self.name, self.length = name, length
-        self.positions = np.asarray(host_array(positions), np.float64)
+        self.positions = np.ascontiguousarray(host_array(positions), np.float64)
         self.index, self.weights = bind_markers(start, particles)
 
     def residuals(self, trajectory: Trajectory) -> torch.Tensor:

@@ -11,7 +11,7 @@ from scipy.optimize import lsq_linear
 
 from learn.gradients.base import Estimate, GradientEstimator
 from learn.gradients.forward_mode import ForwardMode
-from learn.identify.posterior import GaussianPosterior, gaussian_posterior
+from learn.identify.posterior import GaussianPosterior, blocked, gaussian_posterior
 from learn.method import Method, Query
 from learn.problem import Problem
 from sim.errors import InputError
@@ -29,9 +29,12 @@ class LevenbergMarquardt(Method):
     gain > 0:  theta += d,  lambda *= max(1/3, 1 - (2 gain - 1)^3),  nu = 2
     else, or where the simulation fails:  lambda *= nu,  nu *= 2
 
-    The bounded linear problem is solved exactly, by active sets. An iteration is one evaluation with its Jacobian.
+    The bounded linear problem is solved exactly, by active sets. An iteration is one evaluation with its Jacobian. It
+    goes downhill, to the nearest minimum: where there may be several, let it start from the best of some samples.
 
     Args:
+        starts: candidates of the first iteration, which has no Jacobian: the initial unknowns, and Gaussian samples
+            around them with a deviation of one spread; 0 starts from the initial unknowns.
         damping: lambda at the start; D makes it a pure number.
         largest_step: of each coordinate (spreads of the unknowns) in one iteration; None: no limit.
         gradient_tolerance: end when the cosine between r and each column of J that is free to move is below.
@@ -46,10 +49,11 @@ class LevenbergMarquardt(Method):
     """
 
     STATE: ClassVar[tuple[str, ...]] = (
-        "theta", "trial", "value", "factor", "projected", "samples", "scale", "lam", "nu", "predicted",
+        "sampled", "theta", "trial", "value", "factor", "projected", "samples", "scale", "lam", "nu", "predicted",
         "steps", "rejected", "in_a_row", "failed", "failure",
     )  # fmt: skip
 
+    starts: int = 0
     damping: float = 1e-3
     largest_step: float | None = 2.0
     gradient_tolerance: float = 1e-8
@@ -62,14 +66,16 @@ class LevenbergMarquardt(Method):
     def __post_init__(self) -> None:
         tolerances = (self.gradient_tolerance, self.step_tolerance, self.loss_tolerance)
         largest = math.inf if self.largest_step is None else self.largest_step
-        if not (self.damping > 0.0 and largest > 0.0 and self.patience >= 1 and min(tolerances) >= 0.0):
+        positive = self.damping > 0.0 and largest > 0.0 and 0.0 < self.level < 1.0
+        if not (positive and self.patience >= 1 and min(self.starts, *tolerances) >= 0):
             raise InputError(
-                "LevenbergMarquardt: expected a positive damping and largest_step, patience >= 1 and tolerances >= 0, got "
-                f"{self}; correct them."
+                "LevenbergMarquardt: expected a positive damping and largest_step, patience >= 1, a level between 0 and 1, and "
+                f"starts and tolerances >= 0, got {self}; correct them."
             )
 
     def reset(self) -> None:
         n = self.space.dimension
+        self.sampled = self.starts < 2
         self.theta = self.trial = self.space.initial.clone()
         self.value, self.samples, self.predicted = math.inf, 0, 0.0
         self.factor, self.projected = torch.zeros(n, n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
@@ -78,13 +84,24 @@ class LevenbergMarquardt(Method):
         self.steps = self.rejected = self.in_a_row = self.failed = 0
         self.failure = ""
 
+    def restart(self) -> None:
+        self.trial, self.value, self.finished = self.theta, math.inf, ""
+        self.scale = torch.zeros_like(self.scale)
+        self.lam, self.nu, self.in_a_row, self.failure = self.damping, 2.0, 0, ""
+
     def ask(self) -> Query:
-        return Query(candidates=self.trial[None], estimator=self.estimator)
+        if self.sampled:
+            return Query(candidates=self.trial[None], estimator=self.estimator)
+        noise = self.space.noise(self.starts, self.rng)
+        noise[0] = 0.0
+        return Query(candidates=self.space.project(self.theta + noise)[0])
 
     def cost(self, problem: Problem) -> int:
-        return self.estimator.cost(problem)
+        return self.estimator.cost(problem) if self.sampled else problem.calls(self.starts)
 
     def tell(self, query: Query, estimates: Sequence[Estimate]) -> dict[str, float]:
+        if not self.sampled:
+            return self._choose(query, estimates)
         estimate = estimates[0]
         if estimate.ok and (estimate.residuals is None or estimate.jacobian is None):
             raise InputError(
@@ -116,9 +133,16 @@ class LevenbergMarquardt(Method):
             return None
         return gaussian_posterior(self.space, self.theta, self.factor, 2.0 * self.value, self.samples, self._blocked())
 
+    def _choose(self, query: Query, estimates: Sequence[Estimate]) -> dict[str, float]:
+        """Start from the best sample."""
+        self.sampled = True
+        best = min(range(self.starts), key=lambda i: estimates[i].value)
+        self.theta = self.trial = query.candidates[best].clone()
+        return {"damping": self.lam}
+
     def _begin(self, estimate: Estimate) -> dict[str, float]:
         if not estimate.ok:
-            self.finished = f"LevenbergMarquardt cannot start, the initial unknowns fail: {estimate.failure}"
+            self.finished = "LevenbergMarquardt cannot start, the initial unknowns fail: " + estimate.failure.rstrip(".")
             return {"damping": self.lam}
         self._linearise(estimate)
         self._conclude(fallen=True)
@@ -161,7 +185,7 @@ class LevenbergMarquardt(Method):
         elif not fallen and not self.failure:
             self.finished = f"the loss changes by less than {self.loss_tolerance:g} of itself"
         elif self.in_a_row >= self.patience or (self.in_a_row and self._length() <= self.step_tolerance):
-            why = f"; the last failed: {self.failure}" if self.failure else ""
+            why = "; the last failed: " + self.failure.rstrip(".") if self.failure else ""
             self.finished = f"{self.in_a_row} steps in a row did not lower the loss{why}"
         elif self._length() <= self.step_tolerance:
             self.finished = f"no unknown would move by more than {self.step_tolerance:g} of its spread"
@@ -184,12 +208,7 @@ class LevenbergMarquardt(Method):
         return float((self.trial - self.theta).abs().max())
 
     def _blocked(self) -> torch.Tensor:
-        """Coordinates at a bound which the loss would fall beyond, [dimension]."""
-        gradient = (self.factor.T @ self.projected).to(self.theta)
-        return (
-            ((self.theta <= self.space.lower) & (gradient > 0.0))
-            | ((self.theta >= self.space.upper) & (gradient < 0.0))
-        ).cpu()
+        return blocked(self.space, self.theta, self.factor.T @ self.projected)
 
     def _record(self, accepted: bool) -> dict[str, float]:
         record = {"damping": self.lam, "accepted": float(accepted), "step": self._length()}

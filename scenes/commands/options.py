@@ -57,4 +57,5 @@ def build_rollout(
         threads=arguments.threads,
         seed=arguments.seed or 0,
     )
-    return model.rollout(settings.steps, record_every=min(settings.record_every, settings.steps), gradient=gradient)
+    every = min(settings.record_every, settings.steps)
+    return model.rollout(settings.steps, record_every=every, record=settings.record, gradient=gradient)

@@ -22,7 +22,7 @@ def _number_or_array(value: Value | Sequence[float], owner: str, unit: str) -> V
     """The value as a float, or as a read-only float64 array where it has entries."""
     try:
         array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{owner}: expected a number or an array in {unit}, got {value!r}; give numbers.") from None
     array.setflags(write=False)
     return array if array.ndim else float(array)

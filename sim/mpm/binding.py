@@ -56,6 +56,8 @@ class BoundBody:
 class Binding:
     """Device arrays of all parameters of a model for a rollout of `intervals` control intervals."""
 
+    wanted: frozenset[str] | None = None  # all gradients gather in any case
+
     def __init__(self, model: "Model", intervals: int):
         self.model, self.intervals, self.knots = model, intervals, intervals + 1
         p, new = model.precision, functools.partial(wp.zeros, device=model.device)

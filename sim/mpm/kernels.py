@@ -7,6 +7,9 @@ from sim.colliders.kinematics import kinematics
 from sim.materials import Material
 from sim.mpm.constitutive import law_kernels, muscle_kernels
 from sim.mpm.grid import grid_update
+from sim.mpm.tangent.grid import grid_tangents
+from sim.mpm.tangent.laws import law_tangents, muscle_tangent
+from sim.mpm.tangent.transfers import transfer_tangents
 from sim.mpm.transfers import transfers
 from sim.precision import Precision
 
@@ -18,6 +21,7 @@ LAWS: tuple[type[Material], ...] = tuple(
 
 
 def all_kernels(p: Precision, laws: tuple[type[Material], ...] = LAWS) -> list[wp.Kernel]:
-    """Transfers, grid, collider motion, muscles and the kernels of each law, in one precision."""
+    """Transfers, grid, collider motion, muscles, the kernels of each law, and the tangents of all, in one precision."""
     groups = [transfers(p), grid_update(p), kinematics(p), muscle_kernels(p), *(law_kernels(law, p) for law in laws)]
+    groups += [transfer_tangents(p), grid_tangents(p), (muscle_tangent(p),), *(law_tangents(law, p) for law in laws)]
     return [kernel for group in groups for kernel in group if kernel is not None]

@@ -189,6 +189,7 @@ def _g2p(p: Precision) -> wp.Kernel:
         status: wp.array(dtype=int),
     ):
         i = wp.tid() + first
+        step = clock[STEP]  # here: Warp 1.19 loses a constant that two branches name, and would read beyond the clock
         s = clock[READ] * particles + i
         t = clock[WRITE] * particles + i
         xp = x[s]
@@ -216,15 +217,15 @@ def _g2p(p: Precision) -> wp.Kernel:
         volume_ratio = wp.determinant(Fp)
         if not (volume_ratio > real(0.0)):
             if volume_ratio <= real(0.0):
-                report(status, INVERTED, clock[STEP], i)
+                report(status, INVERTED, step, i)
             else:
-                report(status, NOT_FINITE, clock[STEP], i)
+                report(status, NOT_FINITE, step, i)
         speed = wp.max(wp.abs(dX[0]), wp.max(wp.abs(dX[1]), wp.abs(dX[2])))
         if not (speed < grid.dx):
             if speed >= grid.dx:
-                report(status, CFL, clock[STEP], i)
+                report(status, CFL, step, i)
             else:
-                report(status, NOT_FINITE, clock[STEP], i)
+                report(status, NOT_FINITE, step, i)
 
     return g2p
 

@@ -1,16 +1,17 @@
 """Arrays and Fourier transforms of a device: NumPy with SciPy on the CPU, torch on CUDA (imported only there).
 
-Both offer multiply, add and subtract with `out=`, slicing and assignment, so that everything else is written once.
+Both offer multiply, add and subtract with `out=`, slicing and assignment, so that everything else is written once. Every
+transform goes along one axis and writes to `out`; those called forward divide by the axis' length.
 """
 
 from typing import Any, Protocol
 
 import numpy as np
-import scipy.fft
 import warp as wp
 
 from sim.errors import MissingDependencyError
 from sim.precision import Precision
+from sim.spectral import fft
 
 COMPLEX = {"float32": np.complex64, "float64": np.complex128}
 
@@ -21,12 +22,17 @@ class Arrays(Protocol):
     multiply: Any
     add: Any
     subtract: Any
+    where: Any
+    sqrt: Any
 
     def load(self, values: np.ndarray) -> Any:
         """A copy on the device."""
 
     def host(self, values: Any) -> np.ndarray:
         """A copy as NumPy."""
+
+    def load_factor(self, values: np.ndarray, p: Precision) -> Any:
+        """What coefficients are multiplied with, on the device, in the type that is fastest there."""
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any: ...
 
@@ -43,23 +49,33 @@ class Arrays(Protocol):
     def mean(self, values: Any) -> np.ndarray:
         """Mean [batch] of values [batch, ...] on the points, in float64."""
 
-    def forward_real(self, values: Any) -> Any: ...
+    def forward_real(self, values: Any, out: Any) -> Any:
+        """Coefficients of real values along the last axis."""
 
-    def backward_real(self, values: Any, count: int) -> Any: ...
+    def backward_real(self, coefficients: Any, out: Any) -> Any:
+        """Real values of coefficients along the last axis."""
 
-    def forward(self, values: Any, axis: int) -> Any: ...
+    def forward(self, values: Any, axis: int, out: Any) -> Any:
+        """Coefficients along an axis; `out` may be `values`."""
 
-    def backward(self, values: Any, axis: int) -> Any: ...
+    def backward(self, coefficients: Any, axis: int, out: Any) -> Any:
+        """Values along an axis."""
 
 
 class HostArrays:
-    """NumPy arrays; SciPy's transforms, which were measured at least as fast as those of NumPy and torch here."""
+    """NumPy arrays."""
 
     multiply, add, subtract = staticmethod(np.multiply), staticmethod(np.add), staticmethod(np.subtract)
-    conj = staticmethod(np.conj)
+    conj, where, sqrt = staticmethod(np.conj), staticmethod(np.where), staticmethod(np.sqrt)
+    forward_real, backward_real = staticmethod(fft.forward_real), staticmethod(fft.backward_real)
+    forward, backward = staticmethod(fft.forward), staticmethod(fft.backward)
 
     def load(self, values: np.ndarray) -> np.ndarray:
         return np.array(values, order="C")
+
+    def load_factor(self, values: np.ndarray, p: Precision) -> np.ndarray:
+        """Complex in any case: NumPy converts real factors of complex numbers piece by piece, which takes half as long again."""
+        return np.array(values, complex_of(p), order="C")
 
     def host(self, values: np.ndarray) -> np.ndarray:
         return np.array(values, order="C")
@@ -79,18 +95,6 @@ class HostArrays:
     def mean(self, values: np.ndarray) -> np.ndarray:
         return values.reshape(len(values), -1).mean(axis=1, dtype=np.float64)
 
-    def forward_real(self, values: np.ndarray) -> np.ndarray:
-        return scipy.fft.rfft(values, axis=-1, norm="forward", workers=1)
-
-    def backward_real(self, values: np.ndarray, count: int) -> np.ndarray:
-        return scipy.fft.irfft(values, n=count, axis=-1, norm="forward", workers=1)
-
-    def forward(self, values: np.ndarray, axis: int) -> np.ndarray:
-        return scipy.fft.fft(values, axis=axis, norm="forward", overwrite_x=True, workers=1)
-
-    def backward(self, values: np.ndarray, axis: int) -> np.ndarray:
-        return scipy.fft.ifft(values, axis=axis, norm="forward", workers=1)
-
 
 class TorchArrays:
     """Torch tensors on one device."""
@@ -102,9 +106,13 @@ class TorchArrays:
             raise MissingDependencyError("spectral: fields on CUDA need torch's FFT; install torch.") from None
         self.torch, self.device = torch, device
         self.multiply, self.add, self.subtract = torch.multiply, torch.add, torch.subtract
+        self.where, self.sqrt = torch.where, torch.sqrt
 
     def load(self, values: np.ndarray) -> Any:
         return self.torch.from_numpy(np.array(values, order="C")).to(self.device)
+
+    def load_factor(self, values: np.ndarray, p: Precision) -> Any:
+        return self.load(values.astype(complex_of(p) if values.dtype.kind == "c" else p.numpy))
 
     def host(self, values: Any) -> np.ndarray:
         return np.array(values.detach().resolve_conj().cpu().numpy())
@@ -127,17 +135,17 @@ class TorchArrays:
     def mean(self, values: Any) -> np.ndarray:
         return self.host(values.reshape(len(values), -1).mean(dim=1, dtype=self.torch.float64))
 
-    def forward_real(self, values: Any) -> Any:
-        return self.torch.fft.rfft(values, dim=-1, norm="forward")
+    def forward_real(self, values: Any, out: Any) -> Any:
+        return out.copy_(self.torch.fft.rfft(values, dim=-1, norm="forward"))
 
-    def backward_real(self, values: Any, count: int) -> Any:
-        return self.torch.fft.irfft(values, n=count, dim=-1, norm="forward")
+    def backward_real(self, coefficients: Any, out: Any) -> Any:
+        return out.copy_(self.torch.fft.irfft(coefficients, n=out.shape[-1], dim=-1, norm="forward"))
 
-    def forward(self, values: Any, axis: int) -> Any:
-        return self.torch.fft.fft(values, dim=axis, norm="forward")
+    def forward(self, values: Any, axis: int, out: Any) -> Any:
+        return out.copy_(self.torch.fft.fft(values, dim=axis, norm="forward"))
 
-    def backward(self, values: Any, axis: int) -> Any:
-        return self.torch.fft.ifft(values, dim=axis, norm="forward")
+    def backward(self, coefficients: Any, axis: int, out: Any) -> Any:
+        return out.copy_(self.torch.fft.ifft(coefficients, dim=axis, norm="forward"))
 
 
 def arrays_of(device: wp.Device) -> Arrays:

@@ -1,5 +1,6 @@
 """Parameter values of one rollout of a spectral model: coefficients of the integrator, sources, and what gradients gather in."""
 
+import collections
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from sim.spectral.arrays import complex_of
 from sim.spectral.functions import Function
 from sim.spectral.integrators import Integrator, find_integrator
 from sim.spectral.state import HISTORY, SpectralState
+from sim.spectral.transform import spread
 
 if TYPE_CHECKING:
     from sim.spectral.model import SpectralModel
@@ -18,12 +20,17 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class Term:
-    """One term of a stage: its source, the coefficient, its conjugate, and its derivative by L."""
+    """One term of a stage: its source by number, the coefficient, its conjugate, and its derivative by L.
 
-    source: str
+    A product that several stages need is `held` under a number; `first` says that this one makes it.
+    """
+
+    source: int
     factor: Any
     conjugate: Any
     slope: Any
+    held: int | None = None
+    first: bool = False
 
 
 @dataclasses.dataclass
@@ -33,17 +40,19 @@ class Weights:
     integrator: Integrator
     stages: list[list[Term]]
     result: list[Term]
+    held_count: int
 
 
 class SpectralBinding:
     """Values of all parameters of a spectral model for a rollout of `intervals` control intervals."""
 
-    external_laws = ()
+    wanted: frozenset[str] | None = None
 
     def __init__(self, model: "SpectralModel", intervals: int):
         self.model, self.intervals = model, intervals
         grid, equation = model.grid, model.equation
         self._sources = equation.sources(grid)
+        self.external_laws = equation.external_laws()
         self.has_rate = bool(equation.outputs(grid)) or bool(self._sources)
         self._given: dict[str, np.ndarray] = {}
         self._full: dict[str, np.ndarray] = {}
@@ -90,9 +99,19 @@ class SpectralBinding:
             self._source_at = (interval, self._make_source(interval))
         return self._source_at[1]
 
+    @property
+    def wants_linear(self) -> bool:
+        """Whether the gradient by a parameter of the linear operator is asked for."""
+        if self.wanted is None:
+            return bool(self._slopes)
+        names = {name[0] if isinstance(name, tuple) else name for name in self._slopes}
+        return any(f"{self.model.name}.{name}" in self.wanted for name in names)
+
     def clear_gradients(self) -> None:
         self.dlinear[...] = 0.0
         self.dsource[...] = 0.0
+        for law in self.external_laws:
+            law.clear_gradients()
         batch, names = self.model.batch, [spec.name for spec in self.model.equation.PARAMETERS]
         self.dproducts = {name: np.zeros(batch) for name in names}
         self.damplitudes = {name: np.zeros((batch, self.intervals)) for name in self._sources}
@@ -204,23 +223,44 @@ class SpectralBinding:
 
     def _weights(self, integrator: Integrator, z: np.ndarray) -> Weights:
         table = integrator.table(z, self.model.dt)
-        stages = [self._terms(stage, z) for stage in (*table.stages, table.result)]
-        return Weights(integrator, stages[:-1], stages[-1])
+        sums = [*(table.stages if self.has_rate else ()), table.result]
+        uses = collections.Counter((source, id(function)) for total in sums for source, function in total.items())
+        placed: dict[int, tuple] = {}
+        held: dict[tuple, int] = {}
+        stages = [self._terms(total, z, uses, placed, held) for total in sums]
+        return Weights(integrator, stages[:-1], stages[-1], len(held))
 
-    def _terms(self, total: Mapping[str, Function], z: np.ndarray) -> list[Term]:
+    def _terms(
+        self,
+        total: Mapping[str, Function],
+        z: np.ndarray,
+        uses: Mapping,
+        placed: dict[int, tuple],
+        held: dict[tuple, int],
+    ) -> list[Term]:
+        """The terms of a sum, those whose products are held last."""
         terms = []
         for source, function in total.items():
-            if source[0] in "uM" or self.has_rate:
-                factor, slope = self._placed(function.value, z), self._placed(self.model.dt * function.slope, z)
-                terms.append(Term(source, factor, self.model.arrays.conj(factor), slope))
-        return terms
+            if source[0] in "NM" and not self.has_rate:
+                continue
+            if id(function) not in placed:
+                placed[id(function)] = self._placed(function, z)
+            term = Term(self.model.sources.index(source), *placed[id(function)])
+            key = (source, id(function))
+            if uses[key] > 1:
+                term.first = key not in held
+                term.held = held.setdefault(key, len(held))
+            terms.append(term)
+        return sorted(terms, key=lambda term: term.held is not None)
 
-    def _placed(self, values: np.ndarray, z: np.ndarray) -> Any:
-        """On the device in the model's precision; real where z is, since the functions then are."""
-        whole = np.broadcast_to(values, z.shape)
-        if z.dtype.kind == "c":
-            return self.model.arrays.load(whole.astype(complex_of(self.model.precision)))
-        return self.model.arrays.load(np.real(whole).astype(self.model.precision.numpy))
+    def _placed(self, function: Function, z: np.ndarray) -> tuple:
+        """Coefficient, conjugate and derivative by L on the device; real where z is, since the functions then are."""
+        arrays, made = self.model.arrays, []
+        for values in (function.value, np.conj(function.value), self.model.dt * function.slope):
+            whole = np.broadcast_to(values, z.shape)
+            whole = spread(whole if z.dtype.kind == "c" else np.real(whole), self.model.batch, axis=1)
+            made.append(arrays.load_factor(whole, self.model.precision))
+        return tuple(made)
 
     def _make_source(self, interval: int) -> Any:
         model, total = self.model, None

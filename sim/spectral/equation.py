@@ -7,8 +7,9 @@ states L, S, q, D and the adjoint of q; the adjoints of S and D are their conjug
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -16,7 +17,12 @@ from sim.errors import InputError
 from sim.parameter import ParameterSpec
 from sim.spectral.arrays import Arrays
 from sim.spectral.grid import Grid
-from sim.spectral.transform import Rows
+from sim.spectral.rate import Rate
+from sim.spectral.transform import Rows, Transform
+
+if TYPE_CHECKING:
+    from sim.spectral.binding import SpectralBinding
+    from sim.spectral.model import SpectralModel
 
 _KINDS: dict[str, type["Equation"]] = {}
 
@@ -29,15 +35,25 @@ Parameters = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """A field of an equation: a scalar, or a vector with as many components as the box has axes."""
+    """A field of an equation: a scalar, or with components on the last axis of its array.
+
+    A "vector" has `size` of them (0: one an axis of the box); a "tensor" is symmetric and has xx, xy, yy, or xx, xy,
+    xz, yy, yz, zz.
+    """
 
     name: str
     unit: str
     meaning: str = ""
-    vector: bool = False
+    kind: Literal["scalar", "vector", "tensor"] = "scalar"
+    size: int = 0
+
+    def tail(self, dimension: int) -> tuple[int, ...]:
+        """The last axis, if there is one."""
+        vector, tensor = self.size or dimension, dimension * (dimension + 1) // 2
+        return {"scalar": (), "vector": (vector,), "tensor": (tensor,)}[self.kind]
 
     def components(self, dimension: int) -> int:
-        return dimension if self.vector else 1
+        return math.prod(self.tail(dimension))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +117,14 @@ class Equation:
     def sources(self, grid: Grid) -> dict[str, dict[int, np.ndarray]]:
         """What does not depend on the state: {amplitude parameter: {component: coefficients}}."""
         return {}
+
+    def make_rate(self, model: "SpectralModel", binding: "SpectralBinding", transform: Transform) -> Rate:
+        """What evaluates the nonlinear term; an equation that is more than D q(S u) brings its own."""
+        return Rate(model, binding, transform)
+
+    def external_laws(self) -> Sequence[Any]:
+        """What a learner brought into the nonlinear term."""
+        return ()
 
     def speeds(self, grid: Grid) -> Rows:
         """The velocity that advects, a row an axis (x, y, ...) over the components of the state; none without advection."""

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.frames import FrameBuffers
-from sim.spectral.arrays import complex_of
 from sim.spectral.transform import LinearMap
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ class SpectralFrames(FrameBuffers):
         self.fields = {n: np.zeros((frames, *model.frame_shapes[n]), model.precision.numpy) for n in rollout.record}
         self._state_fields = {field.name for field in model.equation.FIELDS} & set(rollout.record)
         self._derived = {
-            name: LinearMap(derived.rows, model.components, model.arrays, model.precision)
+            name: LinearMap(derived.rows, model.components, self.basis.transform)
             for name, derived in model.equation.derived(model.grid).items()
             if name in rollout.record
         }
@@ -38,8 +37,7 @@ class SpectralFrames(FrameBuffers):
             for name in self._state_fields:
                 self.fields[name][frame] = made[name]
         for name, rows in self._derived.items():
-            modes, scratch = self._work(len(rows.rows))
-            points = self.basis.transform.to_points(rows.apply(state, modes, scratch))
+            points = rows.to_points(state, self.basis.transform.empty(len(rows.rows)))
             host = np.moveaxis(self.model.arrays.host(points), 0, -1)
             self.fields[name][frame] = host.reshape(self.fields[name].shape[1:])
 
@@ -58,11 +56,8 @@ class SpectralFrames(FrameBuffers):
         if of_state:
             self._add_fields(of_state, target)
         for name in given.keys() - of_state.keys():
-            rows = self._derived[name]
-            modes, scratch = self._work(len(rows.rows))
             seeds = given[name].reshape(*self.model.frame_shapes[name][: 1 + self.model.grid.dimension], -1)
-            self.basis.transform.to_modes(self._loaded(np.moveaxis(seeds, -1, 0)), modes)
-            rows.add_adjoint(modes, target, scratch)
+            self._derived[name].transposed().from_points(self._loaded(np.moveaxis(seeds, -1, 0)), target, add=True)
 
     def _add_fields(self, given: dict[str, np.ndarray], target: Any) -> None:
         """Add the adjoint of fields of the state."""
@@ -72,15 +67,9 @@ class SpectralFrames(FrameBuffers):
             for f in model.equation.FIELDS
             if f.name not in given
         }
-        made, _ = self._work(model.components)
-        self.basis.from_state_vjp(self._loaded(self.basis.stack({**zeros, **given})), made)
-        model.arrays.add(target, made, out=target)
+        self.basis.from_state_vjp(self._loaded(self.basis.stack({**zeros, **given})), target, add=True)
 
     def _loaded(self, seeds: np.ndarray) -> Any:
         """Adjoints on the device, where they are those of a mean over the points."""
         scaled = seeds * self.model.grid.points
         return self.model.arrays.load(np.ascontiguousarray(scaled, dtype=self.model.precision.numpy))
-
-    def _work(self, count: int) -> tuple[Any, Any]:
-        shape, dtype = (self.model.batch, *self.model.grid.modes), complex_of(self.model.precision)
-        return self.model.arrays.empty((count, *shape), dtype), self.model.arrays.empty(shape, dtype)

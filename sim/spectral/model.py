@@ -63,6 +63,20 @@ class SpectralModel(BaseModel):
         return max(method.evaluations for method in methods)
 
     @cached_property
+    def sources(self) -> list[str]:
+        """Names of everything a stage can be a sum over: the state, what a multistep method keeps, and the rates."""
+        kept = [source for source, _ in self.integrator.history]
+        return ["u", *kept, *(f"N{j}" for j in range(self.evaluations))]
+
+    @cached_property
+    def most_fields(self) -> int:
+        """Most fields that are transformed together."""
+        products = 1 + max((m for row in self.equation.outputs(self.grid) for m in row), default=-1)
+        derived = [len(d.rows) for d in self.equation.derived(self.grid).values()]
+        speeds = len(self.equation.speeds(self.grid))
+        return max(self.components, len(self.equation.inputs(self.grid)), products, speeds, *derived, 1)
+
+    @cached_property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         return state_shapes(self)
 
@@ -116,19 +130,20 @@ class SpectralModel(BaseModel):
 
         They are stored twice, and round-off in their difference, which no product sees, would grow wherever L does.
         """
-        if self.equation.from_state(self.grid) is not None:
+        if not self._real:
             return  # the components of the state are not transforms of real fields
-        column = state[..., 0]
-        mirrored = self.arrays.conj(self._mirrored(column))
-        column[...] = 0.5 * (column + mirrored)
-
-    def _mirrored(self, column: Any) -> Any:
-        """The coefficients at -k of those at kx = 0."""
         if self.grid.dimension == 1:
-            return column
+            state[..., 0].imag[...] = 0.0
+            return
+        column = state[..., 0]
+        mirrored = column
         for axis, indices in zip(range(1 - self.grid.dimension, 0), self._mirrors, strict=True):
-            column = column[..., indices, :] if axis == -2 else column[..., indices]
-        return column
+            mirrored = mirrored[..., indices, :] if axis == -2 else mirrored[..., indices]
+        column[...] = 0.5 * (column + self.arrays.conj(mirrored))
+
+    @cached_property
+    def _real(self) -> bool:
+        return self.equation.from_state(self.grid) is None
 
     @cached_property
     def _mirrors(self) -> list[np.ndarray]:

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sim.spectral.arrays import complex_of
-from sim.spectral.transform import LinearMap, Rows, Transform
+from sim.spectral.transform import LinearMap, Transform
+from sim.status import Status
 
 if TYPE_CHECKING:
     from sim.spectral.binding import SpectralBinding
@@ -15,45 +15,45 @@ class Rate:
 
     def __init__(self, model: "SpectralModel", binding: "SpectralBinding", transform: Transform):
         self.model, self.binding, self.transform = model, binding, transform
-        equation, grid, arrays = model.equation, model.grid, model.arrays
-        rows_in, rows_out = equation.inputs(grid), equation.outputs(grid)
-        self.inputs = len(rows_in)
-        self.products = 1 + max((m for row in rows_out for m in row), default=-1)
-        self._gather = self._map(rows_in, model.components)
-        self._scatter = self._map(rows_out, self.products)
-        most, real = max(self.inputs, self.products), model.precision.numpy
-        self._modes = arrays.empty((most, model.batch, *grid.modes), complex_of(model.precision))
-        self._scratch = arrays.empty((model.batch, *grid.modes), complex_of(model.precision))
-        self._points = arrays.empty((most, model.batch, *grid.shape), real)
+        gathering, scattering = model.equation.inputs(model.grid), model.equation.outputs(model.grid)
+        self.inputs = len(gathering)
+        self.products = 1 + max((m for row in scattering for m in row), default=-1)
+        if self.products:
+            self._gather = LinearMap(gathering, model.components, transform)
+            self._scatter = LinearMap(scattering, self.products, transform)
+            self._gather_vjp, self._scatter_vjp = self._gather.transposed(), self._scatter.transposed()
+            most = transform.empty(max(self.inputs, self.products))
+            self._made, self._seeds = most, transform.empty(self.products)
 
-    def _map(self, rows: Rows, columns: int) -> LinearMap:
-        return LinearMap(rows, columns, self.model.arrays, self.model.precision)
+    def begin(self) -> None:
+        """A run starts."""
 
-    def evaluate(self, state: Any, source: Any, out: Any) -> Any:
-        """Write N to `out`; returns the inputs of q on the points, a new array, which the adjoint needs."""
+    def status(self, step: int) -> Status:
+        """What went wrong in the nonlinear term up to this step, or what is to be said of it."""
+        return Status()
+
+    def evaluate(self, state: Any, source: Any, fields: Any, out: Any) -> None:
+        """Write N to `out`, and the inputs of q on the points, which the adjoint needs, to `fields`."""
         if not self.products:
             out[...] = 0.0 if source is None else source
-            return None
-        fields = self.transform.to_points(self._gather.apply(state, self._modes[: self.inputs], self._scratch))
-        made = self._points[: self.products]
+            return
+        made = self._made[: self.products]
+        self._gather.to_points(state, fields)
         self.model.equation.products(self.model.arrays, self.binding.points, fields, made)
-        target = out if self._scatter.is_identity else self._modes[: self.products]
-        self.transform.to_modes(made, target)
-        self._scatter.apply(target, out, self._scratch)
+        self._scatter.from_points(made, out)
         if source is not None:
             self.model.arrays.add(out, source, out=out)
-        return fields
 
-    def pull_back(self, fields: Any, adjoint: Any, state: Any) -> None:
-        """Add the adjoint of the state to `state`, for N's `adjoint`; what belongs to parameters goes to the binding."""
+    def pull_back(self, fields: Any, adjoint: Any, state: Any, *, add: bool) -> None:
+        """Write or add the adjoint of the state to `state`, for N's `adjoint`; that of parameters goes to the binding."""
         binding, arrays = self.binding, self.model.arrays
         if binding.damplitudes:
             arrays.add(binding.dsource, adjoint, out=binding.dsource)
         if not self.products:
+            if not add:
+                state[...] = 0.0
             return
-        seeds = self._scatter.adjoint(adjoint, self._modes[: self.products], self._scratch)
-        on_points, made = self.transform.to_points(seeds), self._points[: self.inputs]
-        by_parameters = self.model.equation.products_vjp(arrays, binding.points, fields, on_points, made)
-        binding.add_products(by_parameters)
-        self.transform.to_modes(made, self._modes[: self.inputs])
-        self._gather.add_adjoint(self._modes[: self.inputs], state, self._scratch)
+        made = self._made[: self.inputs]
+        seeds = self._scatter_vjp.to_points(adjoint, self._seeds)
+        binding.add_products(self.model.equation.products_vjp(arrays, binding.points, fields, seeds, made))
+        self._gather_vjp.from_points(made, state, add=add)

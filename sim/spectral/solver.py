@@ -10,7 +10,6 @@ import numpy as np
 
 from sim.spectral.arrays import complex_of
 from sim.spectral.binding import SpectralBinding, Term, Weights
-from sim.spectral.rate import Rate
 from sim.spectral.state import Basis, SpectralAdjoint, SpectralStates
 from sim.spectral.watch import Watch
 from sim.status import Status
@@ -27,16 +26,21 @@ class SpectralSolver:
         self.basis = Basis(model)
         self.states = SpectralStates(model, self.basis, slots)
         self.adjoint = SpectralAdjoint(model, self.basis, 1)
-        self.rate = Rate(model, binding, self.basis.transform)
+        self.rate = model.equation.make_rate(model, binding, self.basis.transform)
         self._watch = Watch(model, self.basis)
         self.step, self.slot, self.first_step = 0, 0, 0
         arrays, dtype = model.arrays, complex_of(model.precision)
+        self._dtype = dtype
         shape = (model.components, model.batch, *model.grid.modes)
         rates = (slots if gradient else 1, model.evaluations, *shape)
         self._rates = arrays.empty(rates, dtype)
-        self._fields: list[list] = [[None] * model.evaluations for _ in range(rates[0])]
+        fields = (rates[0], model.evaluations, self.rate.inputs, model.batch, *model.grid.shape)
+        self._fields = arrays.empty(fields, model.precision.numpy)
         self._scratch, self._stage, self._sum = (arrays.empty(shape, dtype) for _ in range(3))
-        self._bars = {source: arrays.empty(shape, dtype) for source in self._sources()}
+        self._bars = [arrays.empty(shape, dtype) for _ in model.sources]
+        self._held: list[Any] = []
+        self._kept = [(1 + i, model.sources.index(origin)) for i, (_, origin) in enumerate(model.integrator.history)]
+        self._sources: list[list | None] = [None] * slots
 
     def make_states(self, slots: int) -> SpectralStates:
         return SpectralStates(self.model, self.basis, slots)
@@ -45,6 +49,7 @@ class SpectralSolver:
         """A run starts at this substep of a longer one; it tells whether a multistep method has its history."""
         self.first_step = first_step
         self._watch.begin()
+        self.rate.begin()
 
     def reset(self) -> None:
         """Nothing outlives a step."""
@@ -69,12 +74,8 @@ class SpectralSolver:
         self.binding.collect(self.step // self.every)
 
     def status(self) -> Status:
-        return self._watch.status(self.states.coefficients, self.step, self.slot)
-
-    def _sources(self) -> list[str]:
-        """Names of everything a stage can be a sum over."""
-        kept = [source for source, _ in self.model.integrator.history]
-        return ["u", *kept, *(f"N{j}" for j in range(self.model.evaluations))]
+        found = self._watch.status(self.states.coefficients, self.step, self.slot)
+        return self.rate.status(self.step) if found.ok else found
 
     def _weights(self) -> Weights:
         """Those of the integrator, or of its starter as long as there is no history."""
@@ -82,76 +83,76 @@ class SpectralSolver:
         starting = self.first_step + self.step < method.first_steps
         return self.binding.weights[method.starter if starting else method.name]
 
-    def _values(self, slot: int) -> dict[str, Any]:
-        """Every source of the step from a slot by its name."""
-        kept = [source for source, _ in self.model.integrator.history]
-        state, rates = self.states.coefficients[slot], self._rates[slot if self.gradient else 0]
-        return dict(zip(["u", *kept], state, strict=True)) | {f"N{j}": rate for j, rate in enumerate(rates)}
+    def _values(self, slot: int) -> list:
+        """Every source of the step from a slot, in the order of `model.sources`."""
+        made = self._sources[slot]
+        if made is None:
+            made = [*self.states.coefficients[slot], *self._rates[slot if self.gradient else 0]]
+            self._sources[slot] = made
+        return made
 
     def _forward(self, slot: int) -> None:
         """One step, from a slot to the next."""
         weights, values, target = self._weights(), self._values(slot), self.states.coefficients[slot + 1]
-        source = self.binding.source(self.step // self.every)
-        for j in range(weights.integrator.evaluations):
-            state = values["u"] if j == 0 else self._combine(weights.stages[j - 1], values, self._stage)
-            if self.binding.has_rate:
-                fields = self.rate.evaluate(state, source, values[f"N{j}"])
-                if self.gradient:
-                    self._fields[slot][j] = fields
+        source, fields = self.binding.source(self.step // self.every), self._fields[slot if self.gradient else 0]
+        first_rate = 1 + self.model.history
+        while len(self._held) < weights.held_count:
+            self._held.append(self.model.arrays.empty(tuple(self._sum.shape), self._dtype))
+        for j in range(weights.integrator.evaluations if self.binding.has_rate else 0):
+            state = values[0] if j == 0 else self._combine(weights.stages[j - 1], values, self._stage)
+            self.rate.evaluate(state, source, fields[j], values[first_rate + j])
         self._combine(weights.result, values, target[0])
         self.model.symmetrise(target[0])
-        for entry, (_, origin) in enumerate(self.model.integrator.history):
-            target[1 + entry][...] = values[origin]
+        for entry, origin in self._kept:
+            target[entry][...] = values[origin]
 
-    def _combine(self, terms: list[Term], values: dict[str, Any], out: Any) -> Any:
+    def _combine(self, terms: list[Term], values: list, out: Any) -> Any:
         """The sum of coefficient * source."""
-        arrays = self.model.arrays
+        multiply, add = self.model.arrays.multiply, self.model.arrays.add
         for index, term in enumerate(terms):
-            part = arrays.multiply(values[term.source], term.factor, out=self._scratch if index else out)
+            if term.held is None:
+                part = multiply(values[term.source], term.factor, out=self._scratch if index else out)
+            else:
+                part = self._held[term.held]
+                if term.first:
+                    multiply(values[term.source], term.factor, out=part)
             if index:
-                arrays.add(out, part, out=out)
+                add(out, part, out=out)
+            elif part is not out:
+                out[...] = part
         return out
 
     def _backward(self, slot: int) -> None:
         """The adjoint of one step: that of the state in a slot from that of the next."""
         weights, values = self._weights(), self._values(slot)
-        bars, adjoint = self._bars, self.adjoint.coefficients[0]
-        written: set[str] = set()
-        for entry, (_, origin) in enumerate(self.model.integrator.history):
-            self._add_bar(origin, adjoint[1 + entry], written)
+        adjoint, written = self.adjoint.coefficients[0], [False] * len(self._bars)
+        first_rate = 1 + self.model.history
+        for entry, origin in self._kept:
+            self._add_bar(origin, adjoint[entry], written)
         self.model.symmetrise(adjoint[0])
         self._spread(weights.result, values, adjoint[0], written)
-        if self.binding.has_rate:
-            for j in reversed(range(weights.integrator.evaluations)):
-                self._stage_back(j, slot, weights, values, written)
-        for entry, source in enumerate(["u", *(source for source, _ in self.model.integrator.history)]):
-            adjoint[entry][...] = bars[source] if source in written else 0.0
+        for j in reversed(range(weights.integrator.evaluations)):
+            if not written[first_rate + j]:
+                continue
+            fields, bar = self._fields[slot][j], self._bars[first_rate + j]
+            self.rate.pull_back(fields, bar, self._stage if j else self._bars[0], add=not j)
+            if j:
+                self._spread(weights.stages[j - 1], values, self._stage, written)
+        for entry in range(first_rate):
+            adjoint[entry][...] = self._bars[entry] if written[entry] else 0.0
 
-    def _stage_back(self, j: int, slot: int, weights: Weights, values: dict[str, Any], written: set[str]) -> None:
-        """The adjoint of N at stage j goes to that of the stage's state, and from there to its sources."""
-        if f"N{j}" not in written:
-            return
-        fields, bar = self._fields[slot][j], self._bars[f"N{j}"]
-        if j == 0:
-            self.rate.pull_back(fields, bar, self._bars["u"])
-            return
-        self._stage[...] = 0.0
-        self.rate.pull_back(fields, bar, self._stage)
-        self._spread(weights.stages[j - 1], values, self._stage, written)
-
-    def _spread(self, terms: list[Term], values: dict[str, Any], adjoint: Any, written: set[str]) -> None:
+    def _spread(self, terms: list[Term], values: list, adjoint: Any, written: list[bool]) -> None:
         """Hand the adjoint of a sum to its sources, and to the linear operator."""
-        arrays = self.model.arrays
+        arrays, bars = self.model.arrays, self._bars
         for term in terms:
-            if term.source in written:
-                arrays.add(
-                    self._bars[term.source],
-                    arrays.multiply(adjoint, term.conjugate, out=self._scratch),
-                    out=self._bars[term.source],
-                )
+            if written[term.source]:
+                part = arrays.multiply(adjoint, term.conjugate, out=self._scratch)
+                arrays.add(bars[term.source], part, out=bars[term.source])
             else:
-                arrays.multiply(adjoint, term.conjugate, out=self._bars[term.source])
-                written.add(term.source)
+                arrays.multiply(adjoint, term.conjugate, out=bars[term.source])
+                written[term.source] = True
+        if not self.binding.wants_linear:
+            return
         for index, term in enumerate(terms):
             part = arrays.multiply(values[term.source], term.slope, out=self._scratch if index else self._sum)
             if index:
@@ -159,9 +160,9 @@ class SpectralSolver:
         arrays.multiply(self._sum, arrays.conj(adjoint), out=self._sum)
         arrays.add(self.binding.dlinear, self._sum, out=self.binding.dlinear)
 
-    def _add_bar(self, source: str, adjoint: Any, written: set[str]) -> None:
-        if source in written:
+    def _add_bar(self, source: int, adjoint: Any, written: list[bool]) -> None:
+        if written[source]:
             self.model.arrays.add(self._bars[source], adjoint, out=self._bars[source])
         else:
             self._bars[source][...] = adjoint
-            written.add(source)
+            written[source] = True

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.spectral.arrays import complex_of
-from sim.spectral.transform import LinearMap, Rows, Transform
+from sim.spectral.equation import identity
+from sim.spectral.transform import LinearMap, Transform
 
 if TYPE_CHECKING:
     from sim.spectral.model import SpectralModel
@@ -33,45 +34,37 @@ class Basis:
     """Between fields on the points, as users see them, and coefficients [component, batch, *modes], as a step has them."""
 
     def __init__(self, model: "SpectralModel"):
-        self.model, self.arrays = model, model.arrays
+        self.model = model
         grid, count = model.grid, model.components
-        self.transform = Transform(grid, model.arrays, model.precision)
-        self._to_state = self._map(model.equation.to_state(grid), count)
-        self._from_state = self._map(model.equation.from_state(grid), count)
-        shape = (count, model.batch, *grid.modes)
-        self._work = [model.arrays.empty(shape, complex_of(model.precision)) for _ in range(2)]
-
-    def _map(self, rows: Rows | None, count: int) -> LinearMap | None:
-        return None if rows is None else LinearMap(rows, count, self.arrays, self.model.precision)
+        self.transform = Transform(grid, model.arrays, model.precision, model.batch, model.most_fields)
+        into, back = model.equation.to_state(grid), model.equation.from_state(grid)
+        self._to_state = LinearMap(into or identity(count), count, self.transform)
+        self._from_state = LinearMap(back or identity(count), count, self.transform)
+        self._to_state_vjp, self._from_state_vjp = self._to_state.transposed(), self._from_state.transposed()
+        self._fields = self.transform.empty(count)
 
     def to_state(self, fields: Any, out: Any) -> None:
         """Coefficients of fields [component, batch, *points]."""
-        made = self.transform.to_modes(fields, self._work[0])
-        out[...] = made if self._to_state is None else self._to_state.apply(made, self._work[1], out[0])
+        self._to_state.from_points(fields, out)
 
     def from_state(self, state: Any) -> Any:
-        """Fields [component, batch, *points] of coefficients."""
-        if self._from_state is not None:
-            state = self._from_state.apply(state, self._work[0], self._work[1][0])
-        return self.transform.to_points(state)
+        """Fields [component, batch, *points] of coefficients, until the next call."""
+        return self._from_state.to_points(state, self._fields)
 
     def to_state_vjp(self, adjoint: Any) -> Any:
-        """The adjoint [component, batch, *points] of fields from that of their state, in the inner product of means."""
-        if self._to_state is not None:
-            adjoint = self._to_state.adjoint(adjoint, self._work[0], self._work[1][0])
-        return self.transform.to_points(adjoint)
+        """The adjoint of fields from that of their state, in the inner product of means, until the next call."""
+        return self._to_state_vjp.to_points(adjoint, self._fields)
 
-    def from_state_vjp(self, adjoint: Any, out: Any) -> None:
-        """The adjoint of a state from that of its fields, written to `out`."""
-        made = self.transform.to_modes(adjoint, self._work[0])
-        out[...] = made if self._from_state is None else self._from_state.adjoint(made, self._work[1], out[0])
+    def from_state_vjp(self, adjoint: Any, out: Any, *, add: bool = False) -> None:
+        """The adjoint of a state from that of its fields, written or added to `out`."""
+        self._from_state_vjp.from_points(adjoint, out, add=add)
 
     def stack(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
         """Fields by name, as users see them, one component after the other: [component, batch, *points]."""
         parts = []
         for field in self.model.equation.FIELDS:
             values = arrays[field.name]
-            parts.append(np.moveaxis(values, -1, 0) if field.vector else values[None])
+            parts.append(values[None] if field.kind == "scalar" else np.moveaxis(values, -1, 0))
         return np.ascontiguousarray(np.concatenate(parts), dtype=self.model.precision.numpy)
 
     def unstack(self, components: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,7 +73,7 @@ class Basis:
         for field in self.model.equation.FIELDS:
             count = field.components(self.model.grid.dimension)
             part = components[first : first + count]
-            made[field.name] = np.ascontiguousarray(np.moveaxis(part, 0, -1) if field.vector else part[0])
+            made[field.name] = np.ascontiguousarray(part[0] if field.kind == "scalar" else np.moveaxis(part, 0, -1))
             first += count
         return made
 
@@ -135,10 +128,7 @@ class SpectralAdjoint(SpectralStates):
 def state_shapes(model: "SpectralModel") -> dict[str, tuple[int, ...]]:
     """Shape of every array of a state."""
     grid = model.grid
-    shapes = {
-        field.name: (model.batch, *grid.shape, *([grid.dimension] if field.vector else []))
-        for field in model.equation.FIELDS
-    }
+    shapes = {field.name: (model.batch, *grid.shape, *field.tail(grid.dimension)) for field in model.equation.FIELDS}
     if model.history:
         shapes[HISTORY] = (model.batch, model.history, model.components, *grid.shape)
     return shapes

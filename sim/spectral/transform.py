@@ -1,11 +1,14 @@
-"""Between fields on points and their kept Fourier coefficients, and linear maps of coefficients, with their adjoints.
+"""Between kept Fourier coefficients and fields on the points, with a linear map of the coefficients on the way.
 
-Coefficients are normalised, u(x) = sum of u^_k exp(i k x), and inner products are means over the points. Then the
-adjoint of going to the points is going back, and the adjoint of multiplication by a symbol is that by its conjugate.
-Modes that were cut are never computed: the complex transforms skip the columns that hold none.
+Coefficients are normalised, u(x) = sum of u^_k exp(i k x), and inner products are means over the points. Then the adjoint of
+going to the points is coming back, and that of multiplication by a symbol is multiplication by its conjugate.
+Modes that were cut are never computed: complex transforms skip the columns that hold none. Nor are they copied: a map
+writes its products where the transform wants them, between zeros.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,131 +17,191 @@ from sim.precision import Precision
 from sim.spectral.arrays import Arrays, complex_of
 from sim.spectral.grid import Grid
 
+SMALL = 2**13  # coefficients of all environments that are worth repeating
 Symbol = complex | np.ndarray
 Rows = Sequence[Mapping[int, Symbol]]
 """Row i of a linear map: {j: symbol} says output i is the sum of symbol * input j."""
 
 
 class Transform:
-    """Transforms of stacks of fields, [..., *grid.shape] and [..., *grid.modes]."""
+    """Transforms of stacks of at most `most` fields [field, batch, *points], through buffers that are used again.
 
-    def __init__(self, grid: Grid, arrays: Arrays, p: Precision):
-        self.grid, self.arrays, self.dtype = grid, arrays, complex_of(p)
-        self._padded: dict[tuple, Any] = {}
+    Along y and z the kept modes 0..M and -M..-1 lie at both ends of a full axis: `entry` pairs the blocks of kept
+    coefficients with those of the buffer a backward transform starts from (its first axis is full), `exit` with those
+    of the buffer a forward transform ends in (all its axes are).
+    """
 
-    def to_points(self, coefficients: Any) -> Any:
-        """Fields on the points: a new array."""
-        made = coefficients
-        for axis in range(self.grid.dimension - 1):
-            made = self._pad(made, axis)
-            made = self.arrays.backward(made, axis - self.grid.dimension)
-        return self.arrays.backward_real(made, self.grid.counts[0])
+    def __init__(self, grid: Grid, arrays: Arrays, p: Precision, batch: int, most: int):
+        self.grid, self.arrays, self.precision, self.batch = grid, arrays, p, batch
+        self.scratch = arrays.empty((batch, *grid.modes), complex_of(p))
+        ends = [_ends(cut) for cut in grid.cuts[:0:-1]]
+        row = slice(0, grid.cuts[0] + 1)
+        after = [slice(None)] * max(0, grid.dimension - 2)
+        self.entry: list[tuple] = (
+            [((..., e, *after, row), (..., e, *after, row)) for e in ends[0]] if ends else [((..., row), (..., row))]
+        )
+        self.exit: list[tuple] = [((..., *block, row), (..., *block, row)) for block in itertools.product(*ends)]
+        self._most = self._allocate(most)
+        self._buffers: dict[int, tuple] = {}
 
-    def to_modes(self, fields: Any, out: Any) -> Any:
-        """Kept coefficients of fields, written to `out`."""
-        dimension, cuts = self.grid.dimension, self.grid.cuts[::-1]
-        made = self.arrays.forward_real(fields)[..., : cuts[-1] + 1]
-        for axis in reversed(range(dimension - 1)):
-            made = self.arrays.forward(made, axis - dimension)
-            if axis:
-                made = self._cut(made, axis)
-        if dimension == 1:
-            out[...] = made
-            return out
-        low, high = self._blocks(0)
-        out[low], out[high] = made[low], made[high]
-        return out
+    def start(self, count: int) -> Any:
+        """The buffer to write `count` fields' coefficients to, block by block, before `to_points`."""
+        return self._buffer(count)[0]
 
-    def _blocks(self, axis: int) -> tuple[tuple, tuple]:
-        """Where the modes 0..M and -M..-1 of an axis lie (0: the first of the grid's), in kept and in full arrays."""
-        cut, after = self.grid.cuts[::-1][axis], self.grid.dimension - 1 - axis
-        return (..., slice(0, cut + 1), *[slice(None)] * after), (..., slice(-cut, None), *[slice(None)] * after)
+    def end(self, count: int) -> Any:
+        """The buffer in which `to_modes` leaves the coefficients of `count` fields, in the blocks of `exit`."""
+        return self._buffer(count)[3]
 
-    def _pad(self, kept: Any, axis: int) -> Any:
-        """The array with zeros for the modes of an axis that were cut, in a buffer that is used again."""
-        place = axis - self.grid.dimension
-        shape = list(kept.shape)
-        shape[place] = self.grid.shape[axis]
-        key = (axis, *shape)
-        if key not in self._padded:
-            self._padded[key] = self.arrays.zeros(tuple(shape), self.dtype)
-        padded = self._padded[key]
-        for block in self._blocks(axis):
-            padded[block] = kept[block]
-        return padded
+    def to_points(self, count: int, out: Any) -> Any:
+        """Fields [count, batch, *points] of what was written to the buffer of `start`."""
+        first, middle, wide, _ = self._buffer(count)
+        row = (..., slice(0, self.grid.cuts[0] + 1))
+        if self.grid.dimension == 3:
+            for block in self._second_blocks():
+                self.arrays.backward(first[block], -3, middle[block])
+        if self.grid.dimension > 1:
+            self.arrays.backward(middle, -2, wide[row])
+        return self.arrays.backward_real(wide, out)
 
-    def _cut(self, full: Any, axis: int) -> Any:
-        """The kept modes of an axis."""
-        shape = list(full.shape)
-        shape[axis - self.grid.dimension] = self.grid.modes[axis]
-        kept = self.arrays.empty(tuple(shape), self.dtype)
-        for block in self._blocks(axis):
-            kept[block] = full[block]
-        return kept
+    def to_modes(self, fields: Any) -> None:
+        """Transform fields [count, batch, *points] into the buffer that `end` tells."""
+        full = self._buffer(len(fields))[3]
+        self.arrays.forward_real(fields, full)
+        if self.grid.dimension > 1:
+            kept = full[..., : self.grid.cuts[0] + 1]
+            self.arrays.forward(kept, -2, kept)
+            if self.grid.dimension == 3:
+                for block in self._second_blocks():
+                    self.arrays.forward(kept[block], -3, kept[block])
+
+    def empty(self, count: int) -> Any:
+        """Room for fields on the points."""
+        return self.arrays.empty((count, self.batch, *self.grid.shape), self.precision.numpy)
+
+    def _second_blocks(self) -> list[tuple]:
+        """Kept modes of y in an array whose axis y is the last but one."""
+        return [(..., end, slice(None)) for end in _ends(self.grid.cuts[1])]
+
+    def _buffer(self, count: int) -> tuple:
+        """Buffers of `count` fields: backward with the first axis full, with y full too, with all; and forward.
+
+        What is not written stays zero.
+        """
+        if count not in self._buffers:
+            self._buffers[count] = tuple(buffer[:count] for buffer in self._most)
+        return self._buffers[count]
+
+    def _allocate(self, count: int) -> tuple:
+        grid, dtype = self.grid, complex_of(self.precision)
+        wide = (*grid.shape[:-1], grid.counts[0] // 2 + 1)
+        shapes = [(*grid.shape[: n + 1], *grid.modes[n + 1 :]) for n in range(grid.dimension - 1)]
+        first = [self.arrays.zeros((count, self.batch, *shape), dtype) for shape in shapes]
+        whole = [self.arrays.zeros((count, self.batch, *wide), dtype) for _ in range(2)]
+        return (first[0], first[-1], *whole) if first else (whole[0], whole[0], *whole)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Move:
+    """One product of a linear map in one block of coefficients: from input `column` to output `row`.
+
+    `symbol` is None where it is one; `first` where nothing has been written to the output's block before.
+    """
+
+    row: int
+    column: int
+    symbol: Any
+    first: bool
+    kept: tuple | None  # None: the block is all of the kept coefficients
+    full: Any
+    scratch: Any
 
 
 class LinearMap:
-    """Outputs [rows, batch, *modes] as sums of symbols times inputs [columns, batch, *modes]."""
+    """Outputs as sums of symbols times inputs: of coefficients on the way to the points, or on the way from them."""
 
-    def __init__(self, rows: Rows, columns: int, arrays: Arrays, p: Precision):
-        self.rows, self.columns, self.arrays = rows, columns, arrays
-        self.is_identity = len(rows) == columns and all(dict(r) == {i: 1.0} for i, r in enumerate(_scalars(rows)))
-        self._terms = [[(j, _loaded(s, arrays, p)) for j, s in row.items()] for row in rows]
-        self._adjoint: list[list] = [[] for _ in range(columns)]
-        for i, row in enumerate(rows):
-            for j, s in row.items():
-                self._adjoint[j].append((i, _loaded(np.conj(s), arrays, p)))
+    def __init__(self, rows: Rows, columns: int, transform: Transform):
+        self.rows, self.columns, self.transform = rows, columns, transform
+        self._start, self._end = transform.start(max(1, len(rows))), transform.end(max(1, columns))
+        self._entering = self._moves(transform.entry, lambda i, j: self._start[i])
+        self._leaving = self._moves(transform.exit, lambda i, j: self._end[j])
 
-    def apply(self, inputs: Any, out: Any, scratch: Any) -> Any:
-        """The outputs, written to `out`; `scratch` [batch, *modes] is overwritten. An identity returns its inputs."""
-        if self.is_identity:
-            return inputs
-        for terms, target in zip(self._terms, out, strict=True):
-            self._sum(terms, inputs, target, scratch, fresh=True)
-        return out
+    def transposed(self) -> "LinearMap":
+        """The adjoint: conjugate symbols, inputs and outputs exchanged."""
+        rows: list[dict[int, Symbol]] = [{} for _ in range(self.columns)]
+        for i, row in enumerate(self.rows):
+            for j, symbol in row.items():
+                rows[j][i] = np.conj(symbol)
+        return LinearMap(rows, len(self.rows), self.transform)
 
-    def add(self, inputs: Any, out: Any, scratch: Any) -> None:
-        """Add the outputs to `out`."""
-        for terms, target in zip(self._terms, out, strict=True):
-            self._sum(terms, inputs, target, scratch, fresh=False)
-
-    def adjoint(self, outputs: Any, out: Any, scratch: Any) -> Any:
-        """The adjoint of the inputs, written to `out`; that of an identity returns what it was given."""
-        if self.is_identity:
-            return outputs
-        for terms, target in zip(self._adjoint, out, strict=True):
-            self._sum(terms, outputs, target, scratch, fresh=True)
-        return out
-
-    def add_adjoint(self, outputs: Any, out: Any, scratch: Any) -> None:
-        """Add the adjoint of the inputs to `out`."""
-        for terms, target in zip(self._adjoint, out, strict=True):
-            self._sum(terms, outputs, target, scratch, fresh=False)
-
-    def _sum(self, terms: list, inputs: Any, target: Any, scratch: Any, *, fresh: bool) -> None:
-        if fresh and not terms:
-            target[...] = 0.0
-        for index, (j, symbol) in enumerate(terms):
-            if fresh and index == 0:
-                self.arrays.multiply(inputs[j], symbol, out=target)
+    def to_points(self, coefficients: Any, out: Any) -> Any:
+        """The outputs of coefficients [column, batch, *modes] as fields [row, batch, *points], written to `out`."""
+        for move in self._entering:
+            if move.column < 0:
+                move.full[...] = 0.0
                 continue
-            part = inputs[j]
-            if symbol is not None and not (isinstance(symbol, float) and symbol == 1.0):
-                part = self.arrays.multiply(part, symbol, out=scratch)
-            self.arrays.add(target, part, out=target)
+            values = coefficients[move.column]
+            _move(self.transform.arrays, move, values if move.kept is None else values[move.kept], move.full, add=False)
+        return self.transform.to_points(len(self.rows), out)
+
+    def from_points(self, fields: Any, out: Any, *, add: bool = False) -> Any:
+        """The outputs [row, batch, *modes] of fields [column, batch, *points], written or added to `out`."""
+        self.transform.to_modes(fields)
+        for move in self._leaving:
+            target = out[move.row] if move.kept is None else out[move.row][move.kept]
+            if move.column >= 0:
+                _move(self.transform.arrays, move, move.full, target, add=add)
+            elif not add:
+                target[...] = 0.0
+        return out
+
+    def _moves(self, blocks: list[tuple], buffer: Callable[[int, int], Any]) -> list[_Move]:
+        """All products, block by block; a row without any has one with column -1."""
+        made = []
+        for i, row in enumerate(self.rows):
+            for kept, full in blocks:
+                whole = None if len(blocks) == 1 else kept
+                for index, (j, symbol) in enumerate(row.items() or [(-1, 1.0)]):
+                    place = buffer(i, j)[full]
+                    move = _Move(
+                        i, j, self._place(symbol, kept), index == 0, whole, place, self.transform.scratch[kept]
+                    )
+                    made.append(move)
+        return made
+
+    def _place(self, symbol: Symbol, kept: tuple) -> Any:
+        """The part of a symbol in a block, on the device; a plain number stays one."""
+        values = np.asarray(symbol)
+        if values.dtype.kind == "c" and not values.imag.any():
+            values = values.real
+        if values.ndim == 0:
+            return None if values == 1.0 else values.item()
+        part = np.broadcast_to(values, (1, *self.transform.grid.modes))[kept]
+        return self.transform.arrays.load_factor(spread(part, self.transform.batch, axis=0), self.transform.precision)
 
 
-def _scalars(rows: Rows) -> list[dict]:
-    """Rows with arrays replaced by None, so that they compare."""
-    return [{j: (None if isinstance(s, np.ndarray) else s) for j, s in row.items()} for row in rows]
+def _move(arrays: Arrays, move: _Move, values: Any, target: Any, *, add: bool) -> None:
+    """Write or add one product."""
+    if move.first and not add:
+        if move.symbol is None:
+            target[...] = values
+        else:
+            arrays.multiply(values, move.symbol, out=target)
+    elif move.symbol is None:
+        arrays.add(target, values, out=target)
+    else:
+        arrays.add(target, arrays.multiply(values, move.symbol, out=move.scratch), out=target)
 
 
-def _loaded(symbol: Symbol, arrays: Arrays, p: Precision) -> Any:
-    """A symbol on the device: a plain number stays one, and what has no imaginary part is kept real, which is exact."""
-    values = np.asarray(symbol)
-    if values.dtype.kind == "c" and not values.imag.any():
-        values = values.real
-    if values.ndim == 0:
-        number = values.item()
-        return number if isinstance(number, complex) else float(number)
-    return arrays.load(values.astype(complex_of(p) if values.dtype.kind == "c" else p.numpy))
+def spread(values: np.ndarray, batch: int, axis: int) -> np.ndarray:
+    """Values with one entry along an axis, repeated over the environments where that is small.
+
+    A product with a short row repeated takes NumPy half as long again as one with whole arrays.
+    """
+    if values.shape[axis] != 1 or values.size * batch > SMALL:
+        return values
+    return np.repeat(values, batch, axis=axis)
+
+
+def _ends(cut: int) -> tuple[slice, slice]:
+    """Where the modes 0..M and -M..-1 lie in an axis of any length."""
+    return slice(0, cut + 1), slice(-cut, None)

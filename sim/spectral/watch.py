@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.spectral.arrays import complex_of
 from sim.spectral.state import Basis
 from sim.spectral.transform import LinearMap
 from sim.status import Code, Status
@@ -21,10 +20,8 @@ class Watch:
     def __init__(self, model: "SpectralModel", basis: Basis):
         self.model, self.basis = model, basis
         grid, rows = model.grid, model.equation.speeds(model.grid)
-        self._speeds = LinearMap(rows, model.components, model.arrays, model.precision) if rows else None
-        shape = (len(rows), model.batch, *grid.modes)
-        self._modes = model.arrays.empty(shape, complex_of(model.precision))
-        self._scratch = model.arrays.empty(shape[1:], complex_of(model.precision))
+        self._speeds = LinearMap(rows, model.components, basis.transform) if rows else None
+        self._fields = basis.transform.empty(len(rows))
         self._largest = np.array([grid.largest_wavenumber(axis) for axis in range(len(rows))])
         self.begin()
 
@@ -83,7 +80,7 @@ class Watch:
         if self._speeds is None:
             return Status()
         with np.errstate(all="ignore"):
-            fields = self.basis.transform.to_points(self._speeds.apply(state, self._modes, self._scratch))
+            fields = self._speeds.to_points(state, self._fields)
             speeds = np.stack([self.model.arrays.largest(field) for field in fields])
             rates = self._largest @ speeds
         worst = int(np.argmax(rates))

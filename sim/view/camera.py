@@ -77,7 +77,7 @@ def framing(lower: np.ndarray, upper: np.ndarray, aspect: float, direction: Sequ
 def _numbers(name: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.zeros(0)
     if array.shape != (3,) or not np.isfinite(array).all():
         raise InputError(f"camera: expected three finite numbers for {name}, got {value!r}; correct them.")

@@ -20,9 +20,9 @@ class ViewOptions:
         strip: number of moments, evenly from the first frame to the last, side by side in one still.
         batch: which environment to show.
         color_by: colour particles by a recorded field ("speed", "displacement", "deformation_gradient", ...): the
-            value of a scalar, the length of a vector, the determinant of a matrix.
+            value of a scalar, the length of a vector, the determinant of a matrix. In a periodic box: which field.
         color_range: (lower, upper) of the colour map; default: 1st to 99th percentile over all frames.
-        colormap: name of a matplotlib colour map.
+        colormap: name of a matplotlib colour map; default: viridis, for fields of both signs RdBu_r.
         skin: True draws bodies as surfaces that follow the particles, False as particles; default: surfaces for
             bodies given as a mesh. Surfaces cannot tear, so they suit elastic bodies.
         trails: number of particles of each body whose path so far is drawn.
@@ -44,7 +44,7 @@ class ViewOptions:
     batch: int = 0
     color_by: str | None = None
     color_range: tuple[float, float] | None = None
-    colormap: str = "viridis"
+    colormap: str | None = None
     skin: bool | None = None
     trails: int = 0
     forces: bool = False
@@ -99,7 +99,7 @@ def _whole(name: str, value: Any, least: int) -> None:
 def _size(size: Any) -> tuple[int, int]:
     try:
         width, height = (int(extent) for extent in size)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         width = height = 0
     if not (1 <= width <= 16384 and 1 <= height <= 16384):
         raise InputError(f"view: expected size as (width, height) from 1 to 16384 pixels, got {size!r}; correct it.")
@@ -111,7 +111,7 @@ def _check_range(limits: Any) -> None:
         return
     try:
         lower, upper = (float(limit) for limit in limits)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         lower = upper = 0.0
     if not (lower < upper and upper - lower < float("inf")):
         raise InputError(f"view: expected color_range as (lower, upper), got {limits!r}; correct it.")
@@ -122,6 +122,6 @@ def _camera(camera: Any) -> Camera | None:
         return camera
     try:
         position, target = camera
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"view: expected camera as (position, target), got {camera!r}; correct it.") from None
     return Camera(position, target)

@@ -1,0 +1,85 @@
+"""What learned closures share: invariants in the eigenframe of D in front of a network, and a realisable psi_4 behind it.
+
+With z = psi_2 / c = s exp(2 i phi), whose phase turns twice as fast as D's eigenframe, S in that frame is
+
+    S1111 = c (3 + 4 s + Re q) / 8,   S1112 = c Im q / 8,   psi_4 = c exp(4 i phi) q.
+
+The distributions that exist are those with |q - s^2| <= 1 - s^2. A network gives v, and
+
+    q = s^2 (1 + (1 - s^2) v / sqrt(1 + s^4 |v|^2)),
+
+which is inside for every v and, as psi_4 = c z^2 (...), smooth where there is no order and no eigenframe. The strain rate enters
+as e conj(z) = s (E11 + i E12), E in the eigenframe. Symmetry of S and S : I = D hold for any psi_4.
+"""
+
+import abc
+from typing import Any, ClassVar
+
+import torch
+
+STRAIN_SCALE = 0.5  # typical strain rate [1/s] by which the network's input is divided
+
+
+class NeuralClosure(torch.nn.Module, abc.ABC):
+    """(c, psi_2, e) [batch, ny, nx] -> psi_4, complex; |psi_2| <= c.
+
+    Subclasses give v by `coefficients` of the invariants x = s^2 and y = e conj(z) / scale, such that y -> conj(y), a
+    reflection, makes v -> conj(v).
+    """
+
+    uses_strain: ClassVar[bool] = True
+
+    def __init__(self, strain_scale: float = STRAIN_SCALE):
+        super().__init__()
+        self.strain_scale = strain_scale
+
+    @abc.abstractmethod
+    def coefficients(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Complex v of x and complex y."""
+
+    @abc.abstractmethod
+    def options(self) -> dict[str, Any]:
+        """The constructor arguments, for a closure on disk."""
+
+    def forward(self, c: torch.Tensor, psi2: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        z = psi2 / c
+        x = z.real.square() + z.imag.square()
+        y = e * z.conj() / self.strain_scale
+        v = self.coefficients(x, y)
+        size = v.real.square() + v.imag.square()
+        return psi2 * z * (1.0 + (1.0 - x) * v * torch.rsqrt(1.0 + x.square() * size))
+
+
+def reference(x: torch.Tensor) -> torch.Tensor:
+    """v of a closure near Bingham's, to which networks add: v / sqrt(1 + x^2 v^2) = -(1 + x) / 2."""
+    w = -0.5 * (1.0 + x)
+    return w * torch.rsqrt(1.0 + 1e-6 - (x * w).square())
+
+
+def squeezed(y: torch.Tensor) -> torch.Tensor:
+    """y / sqrt(1 + |y|^2): strain rates beyond those of the training data saturate."""
+    return y * torch.rsqrt(1.0 + y.real.square() + y.imag.square())
+
+
+def tensor_of(c: torch.Tensor, psi2: torch.Tensor, psi4: torch.Tensor) -> torch.Tensor:
+    """S [..., 2, 2, 2, 2] of the moments."""
+    ones = (3.0 * c + 4.0 * psi2.real + psi4.real) / 8.0  # S1111, and so on by the number of twos among the indices
+    entries = [
+        ones,
+        (2.0 * psi2.imag + psi4.imag) / 8.0,
+        (c - psi4.real) / 8.0,
+        (2.0 * psi2.imag - psi4.imag) / 8.0,
+        (3.0 * c - 4.0 * psi2.real + psi4.real) / 8.0,
+    ]
+    indices = [bin(i).count("1") for i in range(16)]
+    return torch.stack([entries[i] for i in indices], dim=-1).reshape(*c.shape, 2, 2, 2, 2)
+
+
+def closure_error(c: torch.Tensor, psi2: torch.Tensor, psi4: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+    """|S - S*| / |S*| over all points, for psi_4 made in place of the true one.
+
+    |S|^2 = (3 c^2 + 4 |psi_2|^2 + |psi_4|^2) / 8 in two dimensions.
+    """
+    size = (3.0 * c.square() + 4.0 * psi2.abs().square() + psi4.abs().square()).sum()
+    gap = made - psi4
+    return ((gap.real.square() + gap.imag.square()).sum() / size).sqrt()
