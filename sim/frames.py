@@ -47,6 +47,10 @@ class FrameBuffers(abc.ABC):
     def before_retreat(self, step: int) -> None:  # noqa: B027
         """The adjoint is about to be carried back from this substep."""
 
+    def warnings(self, first_step: int) -> tuple[str, ...]:
+        """What the frames captured since `begin` warn of, with substeps counted from `first_step`."""
+        return ()
+
     def trajectory(self, record: "Record", done: int) -> Trajectory:
         """The recorded arrays by name; cut after the last good frame when the run failed."""
         rollout, model = self.rollout, self.rollout.model

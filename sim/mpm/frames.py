@@ -6,6 +6,7 @@ import numpy as np
 import warp as wp
 
 from sim.frames import FrameBuffers
+from sim.mpm.strain_watch import StrainWatch
 
 if TYPE_CHECKING:
     from sim.rollout import Rollout
@@ -27,9 +28,14 @@ class ParticleFrames(FrameBuffers):
         self.poses = np.zeros((*shape, 7), model.precision.numpy)
         self.adjoints: dict[str, wp.array] = {}
         self.dwrench: np.ndarray | None = None
+        self.strains = StrainWatch(rollout)
 
     def begin(self) -> None:
         self.rollout.solver.work.wrench.zero_()
+        self.strains.begin()
+
+    def warnings(self, first_step: int) -> tuple[str, ...]:
+        return self.strains.warnings(first_step)
 
     def capture(self, step: int, slot: int) -> None:
         """Copy the state in a slot, the poses and the mean wrench since the last frame."""
@@ -38,6 +44,7 @@ class ParticleFrames(FrameBuffers):
         for name, array in self.fields.items():
             count = self.size
             wp.copy(array, states.fields[name], dest_offset=frame * count, src_offset=slot * count, count=count)
+        self.strains.look(step, slot)
         if rollout.model.colliders:
             self._capture_colliders(step, frame)
 
