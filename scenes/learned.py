@@ -27,7 +27,7 @@ COLORS = {
 
 def learned_law(material: str) -> TorchLaw:
     """The law learned from the tumbling cube of this material."""
-    return load_law(FOLDER / f"{material}.pt")
+    return load_law(FOLDER / f"{material}.safetensors")
 
 
 def add_twins(
