@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
     path = trajectory_file(arguments.path)
     import sim
 
-    trajectory = sim.Trajectory.load(path)
+    trajectory = sim.Trajectory.load(path, mmap=path.suffix == ".traj")
     options = picture_options(arguments, trajectory.metadata.get("camera"))
     if arguments.output is not None:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
