@@ -11,10 +11,11 @@ from sim import InputError
 SCENES = (
     "learned_collision", "learned_duck", "learned_melting", "learned_shapes", "learned_slope", "learned_throw",
 )  # fmt: skip
-# Largest mean squared difference of the coordinates [m^2], for bodies of 0.3 to 0.7 m. Solid bodies stay within 3 cm. Sand and
-# water part, and where each grain and drop goes is chaotic: 10 and 17 cm (measured 7.5 and 14 at most, in learned_throw).
-BOUNDS = {"sand": 1e-2, "water": 3e-2}
-SOLID = 1e-3
+# Largest mean squared difference of the coordinates [m^2], for bodies of 0.3 to 0.7 m: the aim is that all stay within 3 cm.
+# The learned sand and water miss it in learned_throw and learned_collision, so theirs only keep what was measured (7.5 and 14 cm)
+# from growing; why they miss is not known beyond that they leave the strains they were trained on.
+AIM = 1e-3
+MISSED = {"sand": 1e-2, "water": 3e-2}
 
 
 @functools.cache
@@ -34,9 +35,9 @@ def test_every_scene_of_learned_laws_is_tested():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
-def test_a_learned_body_moves_like_its_true_twin(name):
+def test_a_learned_solid_moves_like_its_true_twin_and_what_flows_no_worse_than_measured(name):
     errors = {n.partition(":")[0]: v for n, v in measured(name).items() if n.endswith(": squared error [m^2]")}
-    assert errors and all(error <= BOUNDS.get(body, SOLID) for body, error in errors.items()), errors
+    assert errors and all(error <= MISSED.get(body, AIM) for body, error in errors.items()), errors
 
 
 @pytest.mark.slow
