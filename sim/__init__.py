@@ -1,6 +1,6 @@
-"""Pliant's simulator: scenes, models and differentiable rollouts. SI units, z up, quaternions xyzw."""
+"""Pliant's simulator: scenes, boxes of fields, models and differentiable rollouts. SI units, z up, quaternions xyzw."""
 
-from sim import materials, shapes
+from sim import materials, shapes, spectral
 from sim.audit import GradientReport, check_gradients
 from sim.errors import InputError, MissingDependencyError, PliantError
 from sim.measure import energies, momentum
@@ -38,5 +38,6 @@ __all__ = [
     "materials",
     "momentum",
     "shapes",
+    "spectral",
     "view",
 ]

@@ -193,7 +193,7 @@ class Rollout:
     def last_good_state(self) -> tuple[State, int]:
         """The last state of the last forward run that nothing was wrong with, and its substep; for a good run its final one.
 
-        Errors: `InputError` when there was no forward run, or the state has been overwritten since.
+        Errors: `InputError` when there was no forward run.
         """
         if self._last is None or (self._last.good is None and not self._last.status.ok):
             raise InputError("last_good_state: expected a forward run, got none; call rollout.forward(check=False).")

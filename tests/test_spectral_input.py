@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import sim
-from learn import simulate
+from learn import Adam, Budget, SimulationProblem, Simulator, Unknown, simulate, solve
+from learn.objectives import TrajectoryMatching
 from sim.spectral import INTEGRATORS, Equation, PeriodicBox, equations, fft
 from sim.spectral import model as spectral_model
 from sim.spectral.arrays import TorchArrays
@@ -282,3 +283,12 @@ def test_a_policy_that_forces_the_flow_gets_the_gradient_of_the_open_loop(integr
     (direct,) = torch.autograd.grad(opened["field.vorticity"][-1].square().mean(), forces)
     assert torch.allclose(closed["field.vorticity"], opened["field.vorticity"], rtol=1e-11, atol=1e-13)
     assert torch.allclose(by_policy, direct, rtol=1e-9)
+
+
+def test_the_viscosity_of_a_flow_is_identified_from_its_trajectory():
+    rollout = model_of("Burgers").rollout(40, record_every=10)
+    objective = TrajectoryMatching(rollout.forward({"field.viscosity": 0.17}), scales={"field.velocity": 1.0})
+    start = Unknown(name="field.viscosity", initial=torch.tensor(0.05, dtype=torch.float64), scale="log")
+    problem = SimulationProblem(Simulator(rollout), objective, unknowns=[start])
+    result = solve(problem, Adam(learning_rate=0.2), Budget(iterations=60), 0)
+    assert float(result.unknowns["field.viscosity"]) == pytest.approx(0.17, rel=1e-2)

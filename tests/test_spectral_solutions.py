@@ -57,6 +57,26 @@ def test_integrators_converge_at_their_order(name, integrator):
     assert orders[-1] > method.order - 0.2, f"{errors}"
 
 
+@pytest.mark.parametrize("method", INTEGRATORS.values(), ids=lambda method: method.name)
+def test_the_reach_of_an_integrator_is_where_an_undamped_mode_doubles(method):
+    """The largest eigenvalue of a step of u' = i s u, all of it explicit."""
+    table, kept = method.table(np.zeros(1), 1.0), ["u", *(name for name, _ in method.history)]
+
+    def growth(s: float) -> float:
+        columns = []
+        for unit in np.eye(len(kept), dtype=complex):
+            values = dict(zip(kept, unit, strict=True))
+            states = [{"u": None}, *table.stages]
+            for j, stage in enumerate(states):
+                state = values["u"] if j == 0 else sum(np.ravel(f.value)[0] * values[n] for n, f in stage.items())
+                values[f"N{j}"] = 1j * s * state
+            result = sum(np.ravel(f.value)[0] * values[n] for n, f in table.result.items())
+            columns.append([result, *(values[origin] for _, origin in method.history)])
+        return float(np.abs(np.linalg.eigvals(np.array(columns).T)).max())
+
+    assert growth(0.99 * method.reach) < 2.0 < growth(1.01 * method.reach)
+
+
 def test_advection_diffusion_is_exact_for_any_step():
     equation = equations.AdvectionDiffusion(velocity=(0.7, -0.4), diffusivity=0.05)
     box = box_with(equation, (SIDE, SIDE), (16, 16), concentration=lambda x, y: np.cos(2 * x - y))

@@ -1,7 +1,5 @@
 """Parameter values of one rollout of a spectral model: coefficients of the integrator, sources, and what gradients gather in."""
 
-import collections
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,38 +7,12 @@ import numpy as np
 
 from sim.errors import InputError
 from sim.spectral.arrays import complex_of
-from sim.spectral.functions import Function
-from sim.spectral.integrators import Integrator, find_integrator
+from sim.spectral.integrators import find_integrator
 from sim.spectral.state import HISTORY, SpectralState
-from sim.spectral.transform import spread
+from sim.spectral.weights import Weights
 
 if TYPE_CHECKING:
     from sim.spectral.model import SpectralModel
-
-
-@dataclasses.dataclass
-class Term:
-    """One term of a stage: its source by number, the coefficient, its conjugate, and its derivative by L.
-
-    A product that several stages need is `held` under a number; `first` says that this one makes it.
-    """
-
-    source: int
-    factor: Any
-    conjugate: Any
-    slope: Any
-    held: int | None = None
-    first: bool = False
-
-
-@dataclasses.dataclass
-class Weights:
-    """An integrator's table on the device, for the bound values of the linear operator."""
-
-    integrator: Integrator
-    stages: list[list[Term]]
-    result: list[Term]
-    held_count: int
 
 
 class SpectralBinding:
@@ -219,48 +191,7 @@ class SpectralBinding:
             z = z.real
         names = [model.integrator.name, *([model.integrator.starter] if model.integrator.starter else [])]
         with np.errstate(all="ignore"):  # what overflows is reported as a field that is not finite
-            self.weights = {name: self._weights(find_integrator(name), z) for name in names}
-
-    def _weights(self, integrator: Integrator, z: np.ndarray) -> Weights:
-        table = integrator.table(z, self.model.dt)
-        sums = [*(table.stages if self.has_rate else ()), table.result]
-        uses = collections.Counter((source, id(function)) for total in sums for source, function in total.items())
-        placed: dict[int, tuple] = {}
-        held: dict[tuple, int] = {}
-        stages = [self._terms(total, z, uses, placed, held) for total in sums]
-        return Weights(integrator, stages[:-1], stages[-1], len(held))
-
-    def _terms(
-        self,
-        total: Mapping[str, Function],
-        z: np.ndarray,
-        uses: Mapping,
-        placed: dict[int, tuple],
-        held: dict[tuple, int],
-    ) -> list[Term]:
-        """The terms of a sum, those whose products are held last."""
-        terms = []
-        for source, function in total.items():
-            if source[0] in "NM" and not self.has_rate:
-                continue
-            if id(function) not in placed:
-                placed[id(function)] = self._placed(function, z)
-            term = Term(self.model.sources.index(source), *placed[id(function)])
-            key = (source, id(function))
-            if uses[key] > 1:
-                term.first = key not in held
-                term.held = held.setdefault(key, len(held))
-            terms.append(term)
-        return sorted(terms, key=lambda term: term.held is not None)
-
-    def _placed(self, function: Function, z: np.ndarray) -> tuple:
-        """Coefficient, conjugate and derivative by L on the device; real where z is, since the functions then are."""
-        arrays, made = self.model.arrays, []
-        for values in (function.value, np.conj(function.value), self.model.dt * function.slope):
-            whole = np.broadcast_to(values, z.shape)
-            whole = spread(whole if z.dtype.kind == "c" else np.real(whole), self.model.batch, axis=1)
-            made.append(arrays.load_factor(whole, self.model.precision))
-        return tuple(made)
+            self.weights = {name: Weights(model, find_integrator(name), z, has_rate=self.has_rate) for name in names}
 
     def _make_source(self, interval: int) -> Any:
         model, total = self.model, None

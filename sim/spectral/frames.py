@@ -19,7 +19,7 @@ class SpectralFrames(FrameBuffers):
         model: Any = rollout.model
         self.model, self.basis = model, rollout.solver.basis
         self.fields = {n: np.zeros((self.room, *model.frame_shapes[n]), model.precision.numpy) for n in rollout.record}
-        self._state_fields = {field.name for field in model.equation.FIELDS} & set(rollout.record)
+        self._state_fields = [field.name for field in model.equation.FIELDS if field.name in rollout.record]
         self._derived = {
             name: LinearMap(derived.rows, model.components, self.basis.transform)
             for name, derived in model.equation.derived(model.grid).items()
@@ -56,7 +56,7 @@ class SpectralFrames(FrameBuffers):
         of_state = {n: g for n, g in given.items() if n in self._state_fields}
         if of_state:
             self._add_fields(of_state, target)
-        for name in given.keys() - of_state.keys():
+        for name in (n for n in given if n not in of_state):  # in order, so that sums are the same every time
             seeds = given[name].reshape(*self.model.frame_shapes[name][: 1 + self.model.grid.dimension], -1)
             self._derived[name].transposed().from_points(self._loaded(np.moveaxis(seeds, -1, 0)), target, add=True)
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.spectral.arrays import complex_of
-from sim.spectral.binding import SpectralBinding, Term, Weights
+from sim.spectral.binding import SpectralBinding
 from sim.spectral.state import Basis, SpectralAdjoint, SpectralStates
 from sim.spectral.watch import Watch
+from sim.spectral.weights import Term, Weights
 from sim.status import Status
 
 if TYPE_CHECKING:

@@ -176,7 +176,7 @@ class LinearMap:
         if values.ndim == 0:
             return None if values == 1.0 else values.item()
         part = np.broadcast_to(values, (1, *self.transform.grid.modes))[kept]
-        return self.transform.arrays.load_factor(spread(part, self.transform.batch, axis=0), self.transform.precision)
+        return self.transform.arrays.load_factor(repeated(part, self.transform.batch, axis=0), self.transform.precision)
 
 
 def _move(arrays: Arrays, move: _Move, values: Any, target: Any, *, add: bool) -> None:
@@ -192,7 +192,7 @@ def _move(arrays: Arrays, move: _Move, values: Any, target: Any, *, add: bool) -
         arrays.add(target, arrays.multiply(values, move.symbol, out=move.scratch), out=target)
 
 
-def spread(values: np.ndarray, batch: int, axis: int) -> np.ndarray:
+def repeated(values: np.ndarray, batch: int, axis: int) -> np.ndarray:
     """Values with one entry along an axis, repeated over the environments where that is small.
 
     A product with a short row repeated takes NumPy half as long again as one with whole arrays.

@@ -146,7 +146,8 @@ def _march() -> wp.Kernel:
         behind = wp.lerp(top, bottom, float(pixel // width) / lens[2])
         ends = span(eye, ray, side)
         if ends[0] < ends[1]:
-            edge = wp.static(EDGE) * wp.max(side[0], wp.max(side[1], side[2]))
+            pixel_width = 2.0 * lens[0] * ends[0] / lens[2]  # where the ray enters
+            edge = wp.max(wp.static(EDGE) * wp.max(side[0], wp.max(side[1], side[2])), 2.0 * pixel_width)
             front = 0.75 * on_edge(eye + ends[0] * ray, side, edge)
             back = 0.5 * on_edge(eye + ends[1] * ray, side, edge)
             made = gather(field, count, side, colors, limits, eye, ray, ends, 1.0 - front)
