@@ -110,6 +110,9 @@ def test_a_scene_refuses_bad_options(options, words):
         ({"density": np.ones(0)}, "got [0]"),
         ({"density": [[1.0], [2.0, 3.0]]}, "expected numbers"),
         ({"density": 10**400}, "expected numbers"),
+        ({"density": "1000"}, "expected numbers"),
+        ({"density": b"1000"}, "expected numbers"),
+        ({"velocity": ("0", "0", "1")}, "velocity"),
         ({"spacing": np.zeros((2, 2))}, "got array([[0., 0.], [0., 0.]]); correct it."),
         ({"velocity": list(range(1000))}, "expected three finite numbers, got [0, 1,"),
         ({"velocity": list(range(1000))}, "998, 999]; correct it."),
@@ -146,6 +149,7 @@ def test_a_body_refuses_bad_options(changes, words):
     [
         (lambda: FixedCorotated(youngs_modulus=-1.0, poissons_ratio=0.3), "FixedCorotated.youngs_modulus"),
         (lambda: FixedCorotated(youngs_modulus=math.nan, poissons_ratio=0.3), "got nan"),
+        (lambda: FixedCorotated(youngs_modulus="10", poissons_ratio=0.3), "expected a number or an array"),
         (lambda: FixedCorotated(youngs_modulus=10**400, poissons_ratio=0.3), "expected a number or an array"),
         (lambda: FixedCorotated(youngs_modulus=1e4, poissons_ratio=0.5), "-1 < value < 0.5"),
         (lambda: FixedCorotated(youngs_modulus="soft", poissons_ratio=0.3), "expected a number or an array"),
