@@ -309,6 +309,7 @@ def test_a_grid_too_large_is_refused_before_it_is_allocated(extent):
         ({"memory": "1 kB"}, "raise `memory` or lower `steps`"),
         ({"record": ("temperature",)}, "record"),
         ({"record": "position"}, "record"),
+        ({"record": [["position"]]}, "record"),
         ({"record": None}, "record"),
     ],
 )
@@ -367,6 +368,8 @@ def zeros_like_frames(rollout, name: str) -> np.ndarray:
         ({"ball.wrench": np.zeros((5, 1, 3))}, "expected shape [5, 1, 6]"),
         ({"block.position": "up"}, "expected numbers"),
         ({"block.position": None}, "expected numbers"),
+        ({"block.position": [[1], [1, 2]]}, "expected numbers"),
+        ({"block.position": torch.ones(3, requires_grad=True)}, "expected numbers"),
     ],
 )
 def test_adjoints_of_a_wrong_name_shape_or_kind_are_refused(rollout, adjoints, words):
