@@ -137,7 +137,6 @@ def test_a_scene_refuses_bad_options(options, words):
         ({"material": "rubber"}, "see sim.materials"),
         ({"material": NeoHookean}, "see sim.materials"),
         ({"material": NeoHookean(youngs_modulus=np.full(5, 1e4), poissons_ratio=0.3)}, "got [5]"),
-        ({"material": NeoHookean(youngs_modulus=np.ones(0), poissons_ratio=0.3)}, "got [0]"),
     ],
 )
 def test_a_body_refuses_bad_options(changes, words):
@@ -150,6 +149,7 @@ def test_a_body_refuses_bad_options(changes, words):
         (lambda: FixedCorotated(youngs_modulus=-1.0, poissons_ratio=0.3), "FixedCorotated.youngs_modulus"),
         (lambda: FixedCorotated(youngs_modulus=math.nan, poissons_ratio=0.3), "got nan"),
         (lambda: FixedCorotated(youngs_modulus="10", poissons_ratio=0.3), "expected a number or an array"),
+        (lambda: FixedCorotated(youngs_modulus=np.ones(0), poissons_ratio=0.3), "expected a number or an array"),
         (lambda: FixedCorotated(youngs_modulus=10**400, poissons_ratio=0.3), "expected a number or an array"),
         (lambda: FixedCorotated(youngs_modulus=1e4, poissons_ratio=0.5), "-1 < value < 0.5"),
         (lambda: FixedCorotated(youngs_modulus="soft", poissons_ratio=0.3), "expected a number or an array"),

@@ -22,7 +22,7 @@ Value = float | np.ndarray
 def _number_or_array(value: Value | Sequence[float], owner: str, unit: str) -> Value:
     """The value as a float, or as a read-only float64 array where it has entries."""
     entries = numbers(value)
-    if entries is None:
+    if entries is None or not entries.size:
         raise InputError(f"{owner}: expected a number or an array in {unit}, got {value!r}; give numbers.")
     array = entries.copy()
     array.setflags(write=False)
