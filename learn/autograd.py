@@ -197,6 +197,7 @@ def _closed_loop(
     knots = _first_knots(rollout, constant)
     parts: list[dict[str, torch.Tensor]] = []
     last: list[Trajectory] = []
+    status = Status()
     for step in range(0, rollout.steps, every):
         if truncate_every and step and step // every % truncate_every == 0:
             state = tuple(field.detach() for field in state)
@@ -206,9 +207,9 @@ def _closed_loop(
             arrays, state, plain = _run(piece, {**constant, **controls}, state, first_step + step)
         except SimulationError as error:
             raise SimulationError(_shifted(error, first_step + step)) from None
-        last = [plain]
+        last, status = [plain], plain.status.after(status)
         parts.append(arrays if not parts else {n: a[1:] for n, a in arrays.items()})
-    return _joined(rollout, parts, last[0], first_step)
+    return dataclasses.replace(_joined(rollout, parts, last[0], first_step), status=status)
 
 
 def _joined(

@@ -11,6 +11,7 @@ from learn.native.recorded import RecordedLaw
 from learn.native.sequential import NativeSequences
 from learn.pointwise import Assembly, Features, law_stages
 from sim.mpm.transfers import READ, WRITE
+from sim.strain_range import StrainRange
 
 
 @runtime_checkable
@@ -44,6 +45,7 @@ class TorchLaw(torch.nn.Module):
     Args:
         kirchhoff: module, deformation gradient [n, 3, 3] -> Kirchhoff stress [n, 3, 3] in Pa.
         return_map: optional module, trial deformation gradient [n, 3, 3] -> deformation gradient [n, 3, 3].
+        validity: optional, the strains that it was learned from; a motion that leaves them says so in its status.
 
     Backward evaluates the module again at each substep and keeps what it saved until the substep's adjoint is done, so
     that no graph outlives one substep. Modules that are an `ExplicitLaw` need no graph at all, and those that are a
@@ -52,9 +54,15 @@ class TorchLaw(torch.nn.Module):
 
     is_external_law = True
 
-    def __init__(self, kirchhoff: torch.nn.Module, return_map: torch.nn.Module | None = None):
+    def __init__(
+        self,
+        kirchhoff: torch.nn.Module,
+        return_map: torch.nn.Module | None = None,
+        *,
+        validity: StrainRange | None = None,
+    ):
         super().__init__()
-        self.kirchhoff, self.return_map = kirchhoff, return_map
+        self.kirchhoff, self.return_map, self.validity = kirchhoff, return_map, validity
         self.gradients: list[torch.Tensor] = []
         self._slots: dict[int, int] = {}
 
@@ -71,9 +79,9 @@ class TorchLaw(torch.nn.Module):
         self._slots = {id(w): slot for slot, w in enumerate(self.parameters())}
 
     def gather(self, weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor | None]) -> None:
-        """Add gradients of some of the weights."""
+        """Add gradients of some of the weights; a tensor that is no parameter has no use for one."""
         for weight, gradient in zip(weights, gradients, strict=True):
-            if gradient is not None:
+            if gradient is not None and id(weight) in self._slots:
                 self.gradients[self._slots[id(weight)]] += gradient
 
 

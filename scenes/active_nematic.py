@@ -2,7 +2,7 @@
 
 The kinetic theory of pushers (see `sim.spectral.equations.KineticActiveFluid`) from weak long waves about isotropy: a nematic forms within
 a few times 1 / (zeta - 4 D_R), its director buckles under the active stress, and what follows does not settle.
-`python -m scenes.nematic_pictures` draws order, director and defects of a trajectory.
+`python -m scenes.nematic_pictures runs/active_nematic.npz nematic.png` (or .mp4) draws order, director and defects.
 """
 
 import numpy as np

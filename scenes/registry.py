@@ -3,7 +3,7 @@
 A scene is a file with a docstring (its first line is the description) and
 
     SETTINGS = Settings(dt=1e-4, steps=2000, record_every=20)       how it is run
-    def build() -> sim.Scene                                        or build(*, seed) when something in it is random
+    def build() -> sim.Scene (or a PeriodicBox)                     or build(*, seed) when something in it is random
     def measure(trajectory) -> dict[str, float]                     its physics, as {"rebound height [m]": 0.12}
     def values(rollout) -> dict[str, array]                         optional: parameter values, such as poses over time
 
@@ -40,13 +40,14 @@ PROBLEM_NAMES = frozenset({"train", "Arguments"})
 class Settings:
     """How a scene is run unless the command line says otherwise.
 
-    `dt` [s] is the length of a substep; every `record_every`-th of the `steps` substeps is a frame. `camera`
-    is its position and target [m]; None frames everything.
+    `dt` [s] is the length of a substep; every `record_every`-th of the `steps` substeps is a frame, of the fields that
+    `record` names. `camera` is its position and target [m]; None frames everything.
     """
 
     dt: float
     steps: int
     record_every: int = 20
+    record: tuple[str, ...] | str = "auto"
     dtype: str = "float32"
     camera: tuple[Vector, Vector] | None = None
 

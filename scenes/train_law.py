@@ -4,7 +4,7 @@ The data is a scene, run here with its own law, or a recording: a trajectory of 
 files, a .pvd collection; `--scene` then gives the body as it is at the first frame. Three kinds of supervision: `state`
 starts windows from recorded states (teacher forcing; it needs positions, velocities, velocity gradients and deformation
 gradients), `positions` sees where points of the body are from the first frame on, and `clouds` sees points without
-knowing which is which. The law is saved as `law.pt` and fits any scene: `learn.models.laws.load_law`.
+knowing which is which. The law is saved as `law.safetensors` and fits any scene: `learn.models.laws.load_law`.
 
     pliant train law --data 'scan/*.ply' --interval 0.005 --units mm --scene my_scene.py --supervision clouds
 """
@@ -231,8 +231,29 @@ def train(arguments: Arguments) -> Run:
         arguments.seed,
         callbacks=[problem.advance],
     )
+    law.validity = strains_seen(arguments, motion, law, total)
     leave(run, arguments, law, result, total, predict(arguments, motion, law))
     return run
+
+
+def strains_seen(arguments: Arguments, motion: Motion, law: TorchLaw, total: int) -> sim.StrainRange | None:
+    """The strains that were learned from: those recorded or, where only points are seen, those of the law's own motion.
+
+    None where that motion fails at once.
+    """
+    name = f"{motion.body}.deformation_gradient"
+    if arguments.supervision == "state" and motion.every is not None:
+        return sim.StrainRange.of(motion.seen[name][: total // motion.every + 1])
+    made = record_motion(
+        motion.scene.with_material(motion.body, law),
+        motion.dt,
+        total,
+        every=max(1, total // 100),
+        device=arguments.device,
+        dtype=arguments.dtype,
+        start=start_of(arguments, motion),
+    )
+    return sim.StrainRange.of(made[name]) if made.frame_count else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,11 +277,8 @@ def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: 
     numbers = {"reconstruction": made.error(total), "status": made.trajectory.status.message}
     if times > 1.0:
         numbers[f"time x{times:.3g}"] = made.error()
-    save_law(
-        law,
-        run.path("law.pt"),
-        notes={"data": arguments.data, "supervision": arguments.supervision, "errors [m^2]": numbers},
-    )
+    notes = {"data": arguments.data, "supervision": arguments.supervision, "errors [m^2]": numbers}
+    save_law(law, run.path("law.safetensors"), notes=notes)
     made.trajectory.save(run.path("best.npz"))
     further = f", {made.error():.2e} m^2 over {times:.3g} times as many" if times > 1.0 else ""
     print(

@@ -10,6 +10,7 @@ from sim.recording import Recording
 from sim.rollout import Gradients, Rollout
 from sim.scene import Scene
 from sim.status import Code, SimulationError, Status
+from sim.strain_range import StrainRange
 from sim.trajectory import Trajectory
 from sim.version import VERSION as __version__
 from sim.view import view
@@ -29,6 +30,7 @@ __all__ = [
     "Scene",
     "SimulationError",
     "Status",
+    "StrainRange",
     "Trajectory",
     "__version__",
     "check_gradients",

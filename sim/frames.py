@@ -54,6 +54,10 @@ class FrameBuffers(abc.ABC):
     def before_retreat(self, step: int) -> None:  # noqa: B027
         """The adjoint is about to be carried back from this substep."""
 
+    def warnings(self, first_step: int) -> tuple[str, ...]:
+        """What the frames captured since `begin` warn of, with substeps counted from `first_step`."""
+        return ()
+
     def steps_between(self, first: int, last: int) -> Sequence[int]:
         """The recorded substeps from the first to the last, both included."""
         steps = self.rollout.frame_steps

@@ -175,6 +175,7 @@ class Rollout:
         self._buffers.begin()
         self.solver.begin(first_step)
         done = self._run(record, progress)
+        record.status = dataclasses.replace(record.status, warnings=self._buffers.warnings(first_step))
         self._token, self._last, self._unfinished = record.token, record, not record.status.ok
         trajectory = self._buffers.trajectory(record, done)
         if check and not record.status.ok:

@@ -20,13 +20,18 @@ class Code(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """Outcome of a rollout: `code`, the substep and index where it first went wrong, and a sentence."""
+    """Outcome of a rollout: `code`, the substep and index where it first went wrong, and a sentence.
+
+    `warnings` are sentences about what did not stop it but makes its result doubtful; each begins with its subject and
+    a colon.
+    """
 
     code: Code = Code.OK
     step: int = -1
     index: int = -1
     item: str = ""
     message: str = "completed"
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -37,7 +42,14 @@ class Status:
 
     @staticmethod
     def from_dict(data: dict) -> "Status":
-        return Status(**{**data, "code": Code[data["code"]]})
+        return Status(**{**data, "code": Code[data["code"]], "warnings": tuple(data.get("warnings", ()))})
+
+    def after(self, earlier: "Status") -> "Status":
+        """This status as that of a longer run, with the first warning about every subject."""
+        first: dict[str, str] = {}
+        for sentence in (*earlier.warnings, *self.warnings):
+            first.setdefault(sentence.partition(":")[0], sentence)
+        return dataclasses.replace(self, warnings=tuple(first.values()))
 
 
 class SimulationError(PliantError, RuntimeError):

@@ -1,5 +1,7 @@
 """A small box for every equation, with smooth initial fields that are not special, for the tests that go through all of them."""
 
+import math
+
 import numpy as np
 
 from sim.spectral import PeriodicBox, equations
@@ -27,6 +29,7 @@ EQUATIONS: dict[str, tuple[Equation, int, float]] = {  # equation, axes, step [s
     "NavierStokes2D": (equations.NavierStokes2D(viscosity=0.02, drag=0.1, forcing=0.3, forcing_wavenumber=2), 2, 0.02),
     "NavierStokes3D": (equations.NavierStokes3D(viscosity=0.05, drag=0.1, forcing=0.2), 3, 0.02),
     "PassiveScalar": (equations.PassiveScalar(viscosity=0.02, diffusivity=0.03, forcing=0.2), 2, 0.02),
+    "StokesTransport": (equations.StokesTransport(viscosity=0.7, diffusivity=0.05), 2, 0.05),
     "Schroedinger": (equations.Schroedinger(dispersion=0.5, nonlinearity=0.7), 2, 0.02),
     "SwiftHohenberg": (equations.SwiftHohenberg(growth=0.4, quadratic=0.3), 2, 0.05),
 }
@@ -55,7 +58,8 @@ def box_of(name: str, resolution: int | None = None, batch: int = 1) -> Periodic
     box = PeriodicBox((SIDE,) * axes, (resolution or RESOLUTION[axes],) * axes)
     initial = {}
     for index, field in enumerate(equation.FIELDS):
-        count, (mean, size) = field.components(axes) if field.vector else 0, INITIAL.get(field.name, (0.0, 1.0))
+        tail, (mean, size) = field.tail(axes), INITIAL.get(field.name, (0.0, 1.0))
+        count = math.prod(tail) if tail else 0
         made = [mean + size * smooth(box, 10 * index + env, components=count) for env in range(batch)]
         initial[field.name] = np.stack(made) if batch > 1 else made[0]
     box.add_field(equation, name="field", **initial)

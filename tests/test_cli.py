@@ -18,11 +18,14 @@ SCENE = '''"""A stand-in that moves nothing.
 More words.
 """
 from scenes.registry import Settings
+from sim import Status
 
 SETTINGS = Settings(dt=1e-3, steps=40, record_every=10)
 
 
 class Stub:
+    status = Status()
+
     def build(self, **options):
         self.options = options
         return self

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
+from sim.precision import precision
 from sim.spectral import PeriodicBox, equations
+from sim.spectral.arrays import HostArrays
+from sim.spectral.equation import identity
+from sim.spectral.grid import Grid
+from sim.spectral.stokes import stokes_velocity, tensor_index
+from sim.spectral.transform import LinearMap, Transform
 from tests.spectral_boxes import SIDE, smooth
 
 ROUND_OFF = 1e-12
@@ -169,6 +175,39 @@ def test_what_diverges_is_projected_away_and_stays_away():
         u = np.fft.fftn(trajectory["fluid.velocity"][frame, 0], axes=(0, 1, 2))
         divergence = k * u[..., 0] + k[:, None] * u[..., 1] + k[:, None, None] * u[..., 2]
         assert np.abs(divergence).max() < ROUND_OFF * np.abs(u).max()
+
+
+def test_a_shear_stress_drives_a_shear_flow_that_shears_what_it_carries():
+    """mu u'' = -d(stress_xy)/dy, so stress_xy = -mu A cos y drives u = A sin y, and c = cos(x - A t sin y)."""
+    amplitude, viscosity, duration = 0.8, 0.4, 1.0
+    box = PeriodicBox((SIDE, SIDE), (64, 64))
+    x, y = box.coordinates
+    stress = np.stack([0.3 * np.sin(x), -viscosity * amplitude * np.cos(y), 0.0 * x], axis=-1)  # xx is a pressure's
+    equation = equations.StokesTransport(viscosity=viscosity, diffusivity=0.0)
+    box.add_field(equation, concentration=np.cos(x), stress=stress)
+    rollout = box.build(dt=duration / 100, dtype="float64").rollout(100, record=("concentration", "stress"))
+    trajectory = rollout.forward()
+    exact = np.cos(x - amplitude * duration * np.sin(y))
+    assert np.abs(trajectory["field.concentration"][-1, 0] - exact).max() < 1e-8
+    assert np.abs(trajectory["field.stress"][-1, 0] - stress).max() < ROUND_OFF
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_stokes_flow_balances_its_stress_and_does_not_diverge(axes):
+    """-lap u + grad q = div stress for some q, so the curls of lap u and -div stress agree."""
+    grid = Grid.resolving((SIDE,) * axes, (12,) * axes, 2)
+    transform = Transform(grid, HostArrays(), precision("float64"), batch=1, most=6)
+    rng, count = np.random.default_rng(0), axes * (axes + 1) // 2
+    stress = np.empty((count, 1, *grid.modes), complex)
+    LinearMap(identity(count), count, transform).from_points(rng.standard_normal((count, 1, *grid.shape)), stress)
+    velocity = [sum(s * stress[j] for j, s in row.items()) for row in stokes_velocity(grid)]
+    k, place = grid.wavenumbers, tensor_index(axes)
+    force = [sum(1j * k[m] * stress[place[i, m]] for m in range(axes)) for i in range(axes)]
+    assert np.abs(sum(k[i] * velocity[i] for i in range(axes))).max() < ROUND_OFF
+    for i in range(axes):
+        for j in range(i):
+            residual = grid.squared * (k[i] * velocity[j] - k[j] * velocity[i]) - (k[i] * force[j] - k[j] * force[i])
+            assert np.abs(residual).max() < 1e-11
 
 
 def taylor_green(x, y, z):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from learn import TorchClosure
+from learn import LBFGS, Budget, SimulationProblem, Simulator, TorchClosure, Unknown, solve
 from learn.identify.closure import FitClosure, FollowMoments, disagreement
 from learn.models.closures import CLOSURES, load_closure
+from learn.objectives.matching import TrajectoryMatching
 from scenes.closure_data import Suspension, record
 from scenes.train_closure import UNSEEN, Arguments, load_moments, save_moments, train
 
@@ -73,3 +74,18 @@ def test_training_leaves_a_closure_its_data_and_numbers(tmp_path):
     assert set(numbers) == {"kinetic", "bingham", "learned"}
     assert 0.0 < numbers["learned"]["error of S"] < 1.0
     assert run.path("comparison.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_activity_and_alignment_are_recovered_from_the_moments_of_a_run():
+    """Without noise; L-BFGS stops once the gradient is small, far inside one per cent."""
+    model = SMALL.moments([UNSEEN], [1], "bingham", dt=0.05)
+    rollout = model.rollout(40, record_every=4, record=("order",))
+    objective = TrajectoryMatching(rollout.forward(), scales={"fluid.order": 1.0})
+    unknowns = [
+        Unknown(name="fluid.activity", initial=np.array(-1.0), spread=0.3),
+        Unknown(name="fluid.alignment", initial=np.array(0.5), spread=0.1),
+    ]
+    problem = SimulationProblem(Simulator(rollout), objective, unknowns=unknowns)
+    found = solve(problem, LBFGS(), Budget(iterations=25), 0).unknowns
+    assert [float(found[u.name]) for u in unknowns] == pytest.approx(UNSEEN, rel=1e-2)

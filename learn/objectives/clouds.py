@@ -1,5 +1,6 @@
 """What objectives of point clouds share: clouds over time, held against the positions of a body."""
 
+import abc
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,6 @@ class CloudObjective(SquaredObjective):
     def measures(self, loss: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"cloud_distance": self.length * loss.sqrt()}
 
+    @abc.abstractmethod
     def _differences(self, frame: int, x: torch.Tensor) -> torch.Tensor:
         """[batch, m] whose squares sum to the squared distance of x [batch, item, 3] from the cloud of a frame [m]."""
-        raise NotImplementedError

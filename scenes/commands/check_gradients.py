@@ -1,7 +1,8 @@
 """`pliant check-gradients`: audit the gradient of every parameter of a scene against finite differences.
 
-The loss is the mean squared displacement of every body. Unless told otherwise the audit runs in float64 over the
-first 200 substeps of the scene. The exit status is 1 when a gradient disagrees.
+The loss is the mean squared displacement of every body, or the mean squared change of every field. Unless told
+otherwise the audit runs in float64 over the first 200 substeps of the scene. The exit status is 1 when a gradient
+disagrees.
 """
 
 import argparse
@@ -47,17 +48,19 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def mean_squared_displacement(trajectory: "Trajectory") -> tuple[float, dict[str, "np.ndarray"]]:
-    """The loss sum over bodies of mean |x(end) - x(start)|^2 [m^2] and its adjoint for each position field."""
+    """The loss sum over bodies of mean |x(end) - x(start)|^2 [m^2] and its adjoint for each position field.
+
+    Fields in a box have no positions; there it is what is recorded that changes.
+    """
     import numpy as np
 
     loss, adjoints = 0.0, {}
-    for name in trajectory:
-        if not name.endswith(".position"):
-            continue
+    positions = [name for name in trajectory if name.endswith(".position")]
+    for name in positions or list(trajectory):
         displacement = trajectory[name][-1] - trajectory[name][0]
-        particle_count = displacement.size // 3
-        loss += float((displacement**2).sum()) / particle_count
+        count = displacement.size // (3 if positions else 1)
+        loss += float((displacement**2).sum()) / count
         adjoints[name] = np.zeros_like(trajectory[name])
-        adjoints[name][-1] = 2 * displacement / particle_count
-        adjoints[name][0] -= 2 * displacement / particle_count
+        adjoints[name][-1] = 2 * displacement / count
+        adjoints[name][0] -= 2 * displacement / count
     return loss, adjoints

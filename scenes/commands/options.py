@@ -58,4 +58,4 @@ def build_rollout(
         seed=arguments.seed or 0,
     )
     every = min(settings.record_every, settings.steps)
-    return model.rollout(settings.steps, record_every=every, gradient=gradient, **options)
+    return model.rollout(settings.steps, record_every=every, record=settings.record, gradient=gradient, **options)

@@ -37,6 +37,8 @@ def execute(arguments: argparse.Namespace) -> int:
     print(f"{spec.name}: {settings.steps} steps of {settings.dt:g} s in {seconds:.1f} s")
     for quantity, value in spec.measure(trajectory).items():
         print(f"  {quantity}: {value:.6g}")
+    for warning in trajectory.status.warnings:
+        print(f"warning: {warning}")
     suffix = output.suffix.lower()
     if suffix != ".traj":
         save(trajectory, output, camera=settings.camera)

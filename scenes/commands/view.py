@@ -48,6 +48,8 @@ def execute(arguments: argparse.Namespace) -> int:
     import sim
 
     trajectory = sim.Trajectory.load(path, mmap=path.suffix == ".traj")
+    for warning in trajectory.status.warnings:
+        print(f"warning: {warning}")
     options = picture_options(arguments, trajectory.metadata.get("camera"))
     if arguments.output is not None:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)

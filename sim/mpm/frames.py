@@ -6,6 +6,7 @@ import numpy as np
 import warp as wp
 
 from sim.frames import FrameBuffers
+from sim.mpm.strain_watch import StrainWatch
 
 if TYPE_CHECKING:
     from sim.rollout import Rollout
@@ -26,15 +27,21 @@ class ParticleFrames(FrameBuffers):
         self.poses = np.zeros((*shape, 7), model.precision.numpy)
         self.adjoints: dict[str, wp.array] = {}
         self.dwrench: np.ndarray | None = None
+        self.strains = StrainWatch(rollout)
 
     def begin(self) -> None:
         self.rollout.solver.work.wrench.zero_()
+        self.strains.begin()
+
+    def warnings(self, first_step: int) -> tuple[str, ...]:
+        return self.strains.warnings(first_step)
 
     def capture(self, frame: int, step: int, slot: int) -> None:
         """Copy the state in a slot, the poses and the mean wrench since the last frame."""
         states, row, count = self.rollout.solver.states, frame % self.room, self.size
         for name, array in self.fields.items():
             wp.copy(array, states.fields[name], dest_offset=row * count, src_offset=slot * count, count=count)
+        self.strains.look(step, slot)
         if self.rollout.model.colliders:
             self._capture_colliders(frame, step)
 

@@ -55,7 +55,7 @@ class PeriodicBox:
             equation: of `sim.spectral.equations`.
             name: of what it describes, before the dot in "fluid.vorticity".
             color: ignored by fields so far; kept in the description.
-            initial: every field of the equation by its name: an array [nz, ny, nx] (with a last axis for a vector, a
+            initial: every field of the equation by its name: an array [nz, ny, nx] (with a last axis for components, a
                 first one for environments), a number, or a function of the coordinates x, y, ...
         """
         if not isinstance(equation, Equation):
@@ -90,7 +90,7 @@ class PeriodicBox:
         device: str = "cpu",
         batch: int = 1,
         dtype: str = "float32",
-        threads: int = 1,
+        threads: int | None = None,
         seed: int = 0,
     ) -> SpectralModel:
         """Freeze the box into a model.
@@ -101,7 +101,7 @@ class PeriodicBox:
             device: "cpu", or "cuda" (needs torch for its FFT).
             batch: environments that run side by side, with their own parameters and initial fields.
             dtype: "float32" or "float64"; the integrator's coefficients are made in float64 in any case.
-            threads: taken so that every scene is built alike; fields use one.
+            threads: 1, for fields run on one CPU thread.
             seed: kept in the trajectory's metadata.
         """
         p, where, method = precision(dtype), find_device(device), find_integrator(integrator)
@@ -109,6 +109,8 @@ class PeriodicBox:
             raise InputError("box: expected an equation, got none; call add_field first.")
         if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
             raise InputError(f"batch: expected a whole number of at least 1, got {batch!r}; correct it.")
+        if threads not in (None, 1):
+            raise InputError(f"threads: expected 1, as fields run on one thread, got {threads!r}; leave it out.")
         equation = self.entry["equation"]
         grid = self._grid(equation)
         needed = COPIES * float(batch) * equation.components(grid.dimension) * grid.points * np.dtype(p.numpy).itemsize
@@ -219,7 +221,7 @@ class PeriodicBox:
         made = [self._parameter(name, equation, spec, batch, p) for spec in equation.PARAMETERS]
         for field in equation.FIELDS:
             values = initial[field.name]
-            dims = len(self.lengths) + field.vector
+            dims = len(self.lengths) + len(field.tail(len(self.lengths)))
             spec = ParameterSpec(field.name, field.unit, meaning=f"initial {field.meaning or field.name}")
             full = _per_environment(f"{name}.{field.name}", values, batch, values.shape[-dims:])
             made.append(Parameter(f"{name}.{field.name}", spec, spec.cast(full, p.numpy, name), dims))

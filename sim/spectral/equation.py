@@ -7,8 +7,9 @@ states L, S, q, D and the adjoint of q; the adjoints of S and D are their conjug
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -34,20 +35,25 @@ Parameters = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """A field of an equation: a scalar, or a vector with `size` components (0: as many as the box has axes)."""
+    """A field of an equation: a scalar, or with components on the last axis of its array.
+
+    A "vector" has `size` of them (0: one an axis of the box); a "tensor" is symmetric and has xx, xy, yy, or xx, xy,
+    xz, yy, yz, zz.
+    """
 
     name: str
     unit: str
     meaning: str = ""
-    vector: bool = False
+    kind: Literal["scalar", "vector", "tensor"] = "scalar"
     size: int = 0
 
-    def components(self, dimension: int) -> int:
-        return (self.size or dimension) if self.vector else 1
-
     def tail(self, dimension: int) -> tuple[int, ...]:
-        """What follows the axes of the points in the shape of its array."""
-        return (self.components(dimension),) if self.vector else ()
+        """The last axis, if there is one."""
+        vector, tensor = self.size or dimension, dimension * (dimension + 1) // 2
+        return {"scalar": (), "vector": (vector,), "tensor": (tensor,)}[self.kind]
+
+    def components(self, dimension: int) -> int:
+        return math.prod(self.tail(dimension))
 
 
 @dataclasses.dataclass(frozen=True)

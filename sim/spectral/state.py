@@ -64,7 +64,7 @@ class Basis:
         parts = []
         for field in self.model.equation.FIELDS:
             values = arrays[field.name]
-            parts.append(np.moveaxis(values, -1, 0) if field.vector else values[None])
+            parts.append(values[None] if field.kind == "scalar" else np.moveaxis(values, -1, 0))
         return np.ascontiguousarray(np.concatenate(parts), dtype=self.model.precision.numpy)
 
     def unstack(self, components: np.ndarray) -> dict[str, np.ndarray]:
@@ -73,7 +73,7 @@ class Basis:
         for field in self.model.equation.FIELDS:
             count = field.components(self.model.grid.dimension)
             part = components[first : first + count]
-            made[field.name] = np.ascontiguousarray(np.moveaxis(part, 0, -1) if field.vector else part[0])
+            made[field.name] = np.ascontiguousarray(part[0] if field.kind == "scalar" else np.moveaxis(part, 0, -1))
             first += count
         return made
 

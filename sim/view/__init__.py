@@ -19,14 +19,14 @@ def view(trajectory: "Trajectory", output: str | os.PathLike | None = None, **op
     Args:
         trajectory: what to show.
         output: .png (a still, or a strip of moments), .mp4, .gif, .html (one page that plays offline) or .usd,
-            .usda, .usdc; None opens a window with a time slider.
+            .usda, .usdc; None opens a window with a time slider (for fields, a page in the browser).
         options: see `sim.view.options.ViewOptions`: frame, strip, color_by, skin, trails, forces, camera, size, ...
 
     Errors: `InputError` for another suffix, an unknown option, or a window where there is no display;
         `MissingDependencyError` for USD without usd-core.
     """
+    from sim.view.fields import stage_of
     from sim.view.options import ViewOptions
-    from sim.view.stage import Stage
 
     chosen = ViewOptions.of(options)
     path = None if output is None else Path(output)
@@ -35,7 +35,7 @@ def view(trajectory: "Trajectory", output: str | os.PathLike | None = None, **op
     if path is None:
         _show(trajectory, chosen)
         return
-    _write(Stage(_paced(trajectory, chosen, path), chosen), path)
+    _write(stage_of(_paced(trajectory, chosen, path), chosen), path)
 
 
 def _write(stage: Any, path: Path) -> None:
@@ -48,6 +48,8 @@ def _write(stage: Any, path: Path) -> None:
         from sim.view.pictures import write_film
 
         write_film(stage, path)
+    elif hasattr(stage, "painter"):
+        _write_fields(stage, path)
     elif suffix in STAGES:
         from sim.view.usd import write_usd
 
@@ -58,9 +60,23 @@ def _write(stage: Any, path: Path) -> None:
         write_html(stage, path)
 
 
+def _write_fields(stage: Any, path: Path) -> None:
+    from sim.view.film_page import write_page
+
+    if path.suffix.lower() in STAGES:
+        raise InputError(f"view: expected .png, .mp4, .gif or .html for fields, got '{path}'; USD holds bodies.")
+    write_page(stage, path)
+
+
 def _show(trajectory: "Trajectory", options: Any) -> None:
+    from sim.view.fields import FieldStage, is_of_fields
     from sim.view.stage import Stage
 
+    if is_of_fields(trajectory):
+        from sim.view.film_page import show_page, show_page_in_notebook
+
+        (show_page_in_notebook if _in_notebook() else show_page)(FieldStage(trajectory, options))
+        return
     if _in_notebook():
         from sim.view.html import show_in_notebook
 

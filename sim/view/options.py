@@ -20,9 +20,9 @@ class ViewOptions:
         strip: number of moments, evenly from the first frame to the last, side by side in one still.
         batch: which environment to show.
         color_by: colour particles by a recorded field ("speed", "displacement", "deformation_gradient", ...): the
-            value of a scalar, the length of a vector, the determinant of a matrix.
+            value of a scalar, the length of a vector, the determinant of a matrix. In a periodic box: which field.
         color_range: (lower, upper) of the colour map; default: 1st to 99th percentile over all frames.
-        colormap: name of a matplotlib colour map.
+        colormap: name of a matplotlib colour map; default: viridis, for fields of both signs RdBu_r.
         skin: True draws bodies as surfaces that follow the particles, False as particles; default: surfaces for
             bodies given as a mesh. Surfaces cannot tear, so they suit elastic bodies.
         trails: number of particles of each body whose path so far is drawn.
@@ -44,7 +44,7 @@ class ViewOptions:
     batch: int = 0
     color_by: str | None = None
     color_range: tuple[float, float] | None = None
-    colormap: str = "viridis"
+    colormap: str | None = None
     skin: bool | None = None
     trails: int = 0
     forces: bool = False

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from sim.view.stage import Stage
 Draw = Callable[[int], np.ndarray]
 
 
-def painter(stage: Stage, size: tuple[int, int]) -> Draw:
-    """A function frame -> picture [h, w, 3] with its text, by the renderer that works here."""
+def painter(stage: Any, size: tuple[int, int]) -> Draw:
+    """A function frame -> picture [h, w, 3] with its text, by the renderer that works here, or the stage's own."""
+    if hasattr(stage, "painter"):
+        return stage.painter(size)
     camera = stage.camera(size)
     if chosen_renderer(stage.options.renderer) == "vtk":
         from sim.view.pyvista_view import VtkPainter
@@ -43,7 +46,7 @@ def captions(stage: Stage, frame: int) -> tuple[str, str]:
     return f"t = {stage.times[frame]:.{digits(stage)}f} s", note if stage.planes else ""
 
 
-def digits(stage: Stage) -> int:
+def digits(stage: Any) -> int:
     """Decimals of a second that tell neighbouring frames apart."""
     step = float(np.diff(stage.times).min()) if stage.frame_count > 1 else 1e-3
     return int(np.clip(np.ceil(-np.log10(step)), 1, 6))

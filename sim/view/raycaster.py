@@ -113,11 +113,11 @@ def raycast(
     color, normal = (wp.empty(count, dtype=wp.vec3, device=device) for _ in range(2))
     depth, rough = wp.empty(count, dtype=float, device=device), wp.empty(count, dtype=bool, device=device)
     every = wp.array(np.arange(count, dtype=np.int32), dtype=int, device=device)
-    _launch(look, count, [world, lens, every, 1], [color, depth, normal], device)
+    launch_bands(look, count, [world, lens, every, 1], [color, depth, normal], device)
     if smooth_edges:
-        _launch(contrast, count, [lens, color], [rough], device)
+        launch_bands(contrast, count, [lens, color], [rough], device)
         edges = wp.array(np.flatnonzero(rough.numpy()).astype(np.int32), dtype=int, device=device)
-        _launch(look, len(edges), [world, lens, edges, 4], [color, depth, normal], device)
+        launch_bands(look, len(edges), [world, lens, edges, 4], [color, depth, normal], device)
     del keep
     gamma = np.clip(color.numpy().reshape(height, width, 3), 0.0, 1.0) ** np.float32(1.0 / 2.2)
     picture = (255.0 * gamma + 0.5).astype(np.uint8)
@@ -129,7 +129,7 @@ def linear(colors: np.ndarray | Sequence[float]) -> np.ndarray:
     return np.clip(np.asarray(colors, dtype=np.float32), 0.0, 1.0) ** np.float32(2.2)
 
 
-def _launch(kernel: wp.Kernel, count: int, inputs: list, outputs: list, device: str) -> None:
+def launch_bands(kernel: wp.Kernel, count: int, inputs: list, outputs: list, device: str) -> None:
     """One launch on a GPU; on the CPU one for each of two threads, every thread on its own pixels."""
     bands = 1 if wp.get_device(device).is_cuda else min(2, os.cpu_count() or 1)
 

@@ -232,7 +232,7 @@ class Stage:
             limits = (float(lower), float(upper) if upper > lower else float(lower) + 1.0)
         field_name = wanted.rpartition(".")[2]
         unit = f" [{UNITS[field_name]}]" if field_name in UNITS else ""
-        return palette.ScalarBar(field_name.replace("_", " ") + unit, *limits, palette.colormap(self.options.colormap))
+        return palette.ScalarBar(field_name.replace("_", " ") + unit, *limits, palette.colormap(self.options.colormap or "viridis"))
 
     def _sampled(self) -> list[int]:
         return np.unique(

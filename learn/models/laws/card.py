@@ -1,11 +1,13 @@
-"""A learned law on disk: its weights, and a card that says what it is and what it was learned from."""
+"""A learned law on disk: its weights as safetensors, and a card that says what it is and what it was learned from."""
 
-import io
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
 import torch
 
 from learn.models.laws.neural import NeuralLaw
@@ -13,34 +15,50 @@ from learn.models.laws.registry import CLASSES
 from learn.torch_law import TorchLaw
 from sim.atomic import write_atomically
 from sim.errors import InputError
+from sim.strain_range import StrainRange
 from sim.version import VERSION
 
+KEY, FORMAT = "pliant law", 1
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
-def save_law(law: TorchLaw, path: str | os.PathLike, *, notes: Mapping[str, Any] | None = None) -> None:
+
+def save_law(
+    law: TorchLaw,
+    path: str | os.PathLike,
+    *,
+    notes: Mapping[str, Any] | None = None,
+    validity: StrainRange | None = None,
+) -> None:
     """Write a law of networks of this package, replacing the file as a whole.
 
     Args:
         law: stress and, if any, return map.
         notes: what else the card should say: data, errors. Numbers, strings, lists and dicts.
+        validity: the strains it was learned from; default: those that the law itself carries.
 
-    Errors: `InputError` for networks that are not of this package.
+    Errors: `InputError` for networks that are not of this package, or notes that are not what JSON holds.
     """
     parts = {"kirchhoff": law.kirchhoff, "return_map": law.return_map}
     strange = [type(m).__name__ for m in parts.values() if m is not None and type(m).__name__ not in CLASSES]
     if strange:
         raise InputError(f"save_law: expected networks among {sorted(CLASSES)}, got {strange}; save their state_dict.")
-    saved = {
+    known = validity or law.validity
+    card = {
+        "format": FORMAT,
         "version": VERSION,
         "networks": {n: None if m is None else type(m).__name__ for n, m in parts.items()},
         "options": {n: m.options() for n, m in parts.items() if isinstance(m, NeuralLaw)},
         "priors": {n: sorted(m.PRIORS) for n, m in parts.items() if isinstance(m, NeuralLaw)},
         "dtype": str(next(law.parameters()).dtype).removeprefix("torch."),
+        "validity": None if known is None else known.to_dict(),
         "notes": dict(notes or {}),
-        "weights": {name: tensor.cpu() for name, tensor in law.state_dict().items()},
     }
-    buffer = io.BytesIO()
-    torch.save(saved, buffer)
-    write_atomically(path, buffer.getvalue())
+    try:
+        metadata = {KEY: json.dumps(card)}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"save_law: expected notes that JSON can hold, got others ({error}); correct them.") from None
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in law.state_dict().items()}
+    write_atomically(path, safetensors.torch.save(weights, metadata))
 
 
 def load_law(path: str | os.PathLike) -> TorchLaw:
@@ -48,28 +66,49 @@ def load_law(path: str | os.PathLike) -> TorchLaw:
 
     Errors: `InputError` for a missing, damaged or foreign file.
     """
-    card = read_card(path)
+    card, weights = _read(path)
     try:
-        networks = {n: None if c is None else CLASSES[c](**card["options"][n]) for n, c in card["networks"].items()}
-        kirchhoff = networks["kirchhoff"]
-        if kirchhoff is None:
+        made = {n: None if c is None else CLASSES[c](**card["options"][n]) for n, c in card["networks"].items()}
+        stress = made["kirchhoff"]
+        if stress is None:
             raise KeyError("kirchhoff")
-        law = TorchLaw(kirchhoff, networks["return_map"]).to(getattr(torch, card["dtype"]))
-        law.load_state_dict(card["weights"])
-    except (KeyError, RuntimeError) as error:
-        raise InputError(f"{path}: expected a law saved by Pliant, found {error}; save it anew.") from None
+        known = card["validity"]
+        law = TorchLaw(stress, made["return_map"], validity=None if known is None else StrainRange.from_dict(known))
+        law = law.to(DTYPES[card["dtype"]])
+        law.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise _foreign(path, str(error).partition("\n")[0]) from None
     return law
 
 
 def read_card(path: str | os.PathLike) -> dict[str, Any]:
-    """What the file says: networks, priors, notes, weights."""
+    """What the file says of the law: "networks", "options", "priors", "dtype", "validity", "notes", "version".
+
+    Errors: as those of `load_law`.
+    """
+    return _read(path)[0]
+
+
+def _read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     if not Path(path).is_file():
         raise InputError(f"{path}: expected a law saved by Pliant, found no file; check the path.")
     try:
-        card = torch.load(io.BytesIO(Path(path).read_bytes()), weights_only=True)
-        missing = {"networks", "options", "dtype", "weights"} - set(card)
-    except Exception as error:  # torch.load raises a dozen kinds for a damaged file
-        raise InputError(f"{path}: damaged or no law ({type(error).__name__}); save it anew.") from None
-    if missing:
-        raise InputError(f"{path}: expected a law saved by Pliant, it lacks {sorted(missing)}; save it anew.")
-    return card
+        with safetensors.safe_open(os.fspath(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged or no safetensors file ({error}); save the law anew.") from None
+    if KEY not in metadata:
+        raise _foreign(path, "a file of tensors without a law's card")
+    try:
+        card = json.loads(metadata[KEY])
+        written = card["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _foreign(path, f"a card that cannot be read ({error})") from None
+    if written != FORMAT:
+        raise _foreign(path, f"format {written!r} where this version reads {FORMAT}")
+    return card, weights
+
+
+def _foreign(path: str | os.PathLike, found: str) -> InputError:
+    return InputError(f"{path}: expected a law saved by Pliant, found {found}; save it anew with save_law.")

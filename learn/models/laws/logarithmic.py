@@ -142,12 +142,12 @@ def _reduced_strain_vjp(p: Precision, scale: float, smoothing: float) -> Callabl
 
 @functools.cache
 def hencky_stress(p: Precision) -> Callable:
-    """Warp function (F, (mu, lambda)) -> sum_i (2 mu e_i + lambda tr e) n_i n_i^T."""
+    """Warp function (F, (log mu, log lambda)) -> sum_i (2 mu e_i + lambda tr e) n_i n_i^T."""
     mat33, vec2, kirchhoff = p.mat33, p.vector(2), Hencky.kirchhoff(p)
 
     @wp.func(inline=True)
     def stress(F: mat33, c: vec2) -> mat33:
-        return kirchhoff(F, mat33(), c)
+        return kirchhoff(F, mat33(), vec2(wp.exp(c[0]), wp.exp(c[1])))
 
     return stress
 

@@ -9,10 +9,11 @@ from learn.models.laws.entries import NO_FEATURES
 from learn.models.laws.logarithmic import HENCKY_STRESS
 from learn.models.laws.neural import Gradients, NeuralLaw
 from learn.models.laws.strain import GREEN_STRESS
+from learn.native.packed import Dense
 
 
 class ModuliLaw(NeuralLaw):
-    """A law of Lame's moduli mu, lambda = stress_scale exp(log_moduli), both positive.
+    """A law of Lame's moduli mu, lambda [Pa], of which it keeps the logarithms: a network that sees nothing.
 
     Args:
         stress_scale: typical stiffness [Pa]; mu and lambda start at a quarter of it.
@@ -30,20 +31,21 @@ class ModuliLaw(NeuralLaw):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        self.log_moduli = torch.nn.Parameter(torch.full((2,), math.log(0.25), dtype=dtype))
-        self.register_buffer("stress_scale", torch.tensor(stress_scale, dtype=dtype))
+        self.log_moduli = torch.nn.Parameter(torch.full((2,), math.log(0.25 * stress_scale), dtype=dtype))
+        self.register_buffer("nothing", torch.zeros(2, 1, dtype=dtype), persistent=False)
 
     def moduli(self) -> torch.Tensor:
         """(mu, lambda) [Pa]."""
-        return self.stress_scale * self.log_moduli.exp()
+        return self.log_moduli.exp()
 
     def coefficients(self, k: torch.Tensor) -> tuple[torch.Tensor, Any]:
-        moduli = self.moduli()
-        return moduli.expand(len(k), 2).contiguous(), (k, moduli)
+        return self.log_moduli.expand(len(k), 2).contiguous(), k
 
     def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
-        k, moduli = saved
-        return torch.zeros_like(k), [moduli * adjoint.sum(0)]
+        return torch.zeros_like(saved), [adjoint.sum(0)]
+
+    def dense(self) -> Dense:
+        return Dense((self.nothing,), (self.log_moduli,), "gelu")
 
 
 class SaintVenantKirchhoffLaw(ModuliLaw):

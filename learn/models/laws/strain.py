@@ -193,14 +193,14 @@ def stretch_entries_vjp(p: Precision) -> Callable:
 
 @functools.cache
 def green_stress(p: Precision) -> Callable:
-    """Warp function (F, (mu, lambda)) -> F (2 mu E + lambda tr(E) I) F^T with E = (F^T F - I) / 2."""
+    """Warp function (F, (log mu, log lambda)) -> F (2 mu E + lambda tr(E) I) F^T with E = (F^T F - I) / 2."""
     real, mat33, vec2, strain = p.real, p.mat33, p.vector(2), right_cauchy_green(p)
 
     @wp.func(inline=True)
     def stress(F: mat33, c: vec2) -> mat33:
         E = real(0.5) * strain(F)
-        volumetric = (c[1] * wp.trace(E)) * (F * wp.transpose(F))
-        return (real(2.0) * c[0]) * (F * E * wp.transpose(F)) + volumetric
+        volumetric = (wp.exp(c[1]) * wp.trace(E)) * (F * wp.transpose(F))
+        return (real(2.0) * wp.exp(c[0])) * (F * E * wp.transpose(F)) + volumetric
 
     return stress
 

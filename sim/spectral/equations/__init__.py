@@ -12,6 +12,7 @@ from sim.spectral.equations.navier_stokes_2d import NavierStokes2D
 from sim.spectral.equations.navier_stokes_3d import NavierStokes3D
 from sim.spectral.equations.passive_scalar import PassiveScalar
 from sim.spectral.equations.schroedinger import Schroedinger
+from sim.spectral.equations.stokes_transport import StokesTransport
 from sim.spectral.equations.swift_hohenberg import SwiftHohenberg
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "NavierStokes3D",
     "PassiveScalar",
     "Schroedinger",
+    "StokesTransport",
     "SwiftHohenberg",
 ]

@@ -102,7 +102,7 @@ class ActiveFluid(ActiveSuspension):
 
     FIELDS: ClassVar[tuple[Field, ...]] = (
         Field("concentration", "1", "of rods, <1>"),
-        Field("order", "1", "(D11 - D22, 2 D12) of the second moment D", vector=True),
+        Field("order", "1", "(D11 - D22, 2 D12) of the second moment D", "vector"),
     )
 
     closing: Any = "bingham"
@@ -148,7 +148,7 @@ class KineticActiveFluid(ActiveSuspension):
 
     @property
     def FIELDS(self) -> tuple[Field, ...]:  # type: ignore[override]
-        return (Field("distribution", "1", "of rods over directions", vector=True, size=self.directions),)
+        return (Field("distribution", "1", "of rods over directions", "vector", size=self.directions),)
 
     @property
     def angles(self) -> np.ndarray:

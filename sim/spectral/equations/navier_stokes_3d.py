@@ -10,6 +10,7 @@ from sim.spectral.arrays import Arrays
 from sim.spectral.equation import Derived, Equation, Field, Parameters, Value
 from sim.spectral.equations.navier_stokes_2d import check_forcing
 from sim.spectral.grid import Grid
+from sim.spectral.stokes import projection
 from sim.spectral.transform import Rows
 
 PAIRS = ((0, 1), (0, 2), (1, 2))  # of axes, for the products u_i u_j
@@ -31,7 +32,7 @@ class NavierStokes3D(Equation):
     Source: Basdevant (1983) for the five products; Canuto et al., Spectral Methods (2007), sec. 3.3 for the projection.
     """
 
-    FIELDS: ClassVar[tuple[Field, ...]] = (Field("velocity", "m/s", vector=True),)
+    FIELDS: ClassVar[tuple[Field, ...]] = (Field("velocity", "m/s", kind="vector"),)
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (
         ParameterSpec("viscosity", "m^2/s", 0.0, lower_closed=True, meaning="kinematic viscosity"),
         ParameterSpec("drag", "1/s", meaning="rate of linear friction; negative where it drives"),
@@ -101,9 +102,3 @@ class NavierStokes3D(Equation):
         kx, ky, kz = (1j * k for k in grid.wavenumbers)
         curl = [{2: ky, 1: -kz}, {0: kz, 2: -kx}, {1: kx, 0: -ky}]
         return {"vorticity": Derived("1/s", curl, vector=True)}
-
-
-def projection(grid: Grid, i: int, j: int) -> np.ndarray:
-    """delta_ij - k_i k_j / |k|^2, the part of a vector without divergence; the mean is left as it is."""
-    k = grid.wavenumbers
-    return float(i == j) - k[i] * k[j] * grid.inverse_squared
