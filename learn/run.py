@@ -65,10 +65,11 @@ class Run:
     ):
         self.folder, self.arguments, self.resume = Path(folder), arguments, resume
         self.show, self.save_every, self.progress = tuple(show), save_every, progress
-        _make(self.folder)
         if resume:
             self._check_arguments()
-        elif self.path(CHECKPOINT).exists():
+            return
+        _make(self.folder)
+        if self.path(CHECKPOINT).exists():
             raise InputError(
                 f"run: {self.folder} already holds a run; continue it with --resume or choose another folder."
             )

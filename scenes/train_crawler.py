@@ -142,8 +142,12 @@ def make_method(arguments: Arguments, steps: int) -> Method:
 
 
 def windows_of(arguments: Arguments) -> int:
-    """Gradient windows in an episode."""
-    return max(1, round(arguments.duration / (DT * CONTROL_EVERY * WINDOW)))
+    """Gradient windows in an episode; `InputError` for a duration that is no multiple of theirs."""
+    length = DT * CONTROL_EVERY * WINDOW
+    count = round(arguments.duration / length) if math.isfinite(arguments.duration) else 0
+    if count < 1 or abs(count * length - arguments.duration) > 1e-6 * arguments.duration:
+        raise sim.InputError(f"duration: expected a multiple of {length:g} s, got {arguments.duration:g}; correct it.")
+    return count
 
 
 def make_model(arguments: Arguments) -> sim.Model:

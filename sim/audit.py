@@ -5,6 +5,7 @@ adjoint of the state is followed back substep by substep, so that the report can
 show how fast sensitivities grow (exponential growth is chaos: the gradient is exact and of little use).
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
-from sim.rollout import Rollout
+from sim.rollout import Record, Rollout
 from sim.solver import State
 from sim.status import SimulationError
 from sim.trajectory import Trajectory
@@ -49,12 +50,15 @@ class GradientReport:
     """What the audit found; `print(report)` is a table, `report.plot(path)` a picture.
 
     growth: root mean square of the adjoint of each array of the state at every substep, {array: [substeps]}.
+    jacobian: how far a change of the state's first array at every substep has grown at the end, [substeps]: the root mean
+        square singular value of dx(end)/dx(t), from one random direction w, |w dx(end)/dx(t)| / |w|.
     first_bad: (substep, array) at which the adjoint is first not finite walking back, or None.
     """
 
     loss: float
     parameters: tuple[ParameterAudit, ...]
     growth: dict[str, np.ndarray]
+    jacobian: np.ndarray
     first_bad: tuple[int, str] | None
     tolerance: float
     dt: float
@@ -65,14 +69,9 @@ class GradientReport:
         return self.first_bad is None and all(p.error <= self.tolerance for p in self.parameters)
 
     @property
-    def _size(self) -> np.ndarray:
-        """Growth of the first array of the state."""
-        return next(iter(self.growth.values()))
-
-    @property
     def growth_rate(self) -> float:
-        """Exponential rate [1/s] at which the adjoint of the state's first array grows backwards in time (least squares)."""
-        size = self._size
+        """Exponential rate [1/s] at which a change of the state grows (least squares over the horizon)."""
+        size = self.jacobian
         use = np.isfinite(size) & (size > 0)
         if use.sum() < 3:
             return 0.0
@@ -88,10 +87,8 @@ class GradientReport:
             f"{p.error:>9.1e} {p.step:>8.0e}{'' if p.error <= self.tolerance else '  <-- disagrees'}"
             for p in self.parameters
         ]
-        size = self._size
-        factor = size[0] / size[-1] if len(size) and size[-1] > 0 else float("nan")
         tail = [
-            f"sensitivity to the {next(iter(self.growth))} grows by a factor {factor:.3g} over the horizon "
+            f"a change of the {next(iter(self.growth))} grows by a factor {self.jacobian[0]:.3g} over the horizon "
             f"(rate {self.growth_rate:.3g} per second)",
             "every adjoint is finite"
             if self.first_bad is None
@@ -119,9 +116,9 @@ class GradientReport:
         left.legend(fontsize=6, ncols=2)
         for name, size in self.growth.items():
             right.semilogy(np.arange(len(size)), np.where(size > 0, size, np.nan), label=name)
-        right.set(
-            xlabel="substep", ylabel="root mean square of the adjoint", title="sensitivity of the loss to the state"
-        )
+        title = "sensitivity of the loss to the state"
+        right.set(xlabel="substep", ylabel="root mean square of the adjoint", title=title)
+        right.semilogy(self.jacobian, color="black", linestyle=":", label="growth of a change until the end")
         right.legend(fontsize=7)
         figure.savefig(path, dpi=130)
 
@@ -155,7 +152,7 @@ def check_gradients(
     value, adjoints = loss(trajectory)
     if not np.isfinite(value):
         raise InputError(f"check_gradients: expected a finite loss, got {value}; check the loss function.")
-    growth, bad = _Growth(rollout), None
+    growth, bad, record = _Growth(rollout), None, rollout.last
     try:
         gradients = rollout.backward(adjoints, watch=growth)
     except SimulationError:
@@ -165,10 +162,22 @@ def check_gradients(
     if gradients is not None:
         for name in names or list(gradients):
             audits.append(_audit(rollout, loss, base, name, gradients[name], probes, sweep, rng))
+    jacobian = _jacobian_growth(rollout, record, rng)
     tolerance = TOLERANCE[rollout.model.precision.name]
     return GradientReport(
-        float(value), tuple(audits), growth.arrays, bad or growth.first_bad, tolerance, rollout.model.dt
+        float(value), tuple(audits), growth.arrays, jacobian, bad or growth.first_bad, tolerance, rollout.model.dt
     )
+
+
+def _jacobian_growth(rollout: Rollout, record: Record | None, rng: np.random.Generator) -> np.ndarray:
+    """Root mean square at every substep of the adjoint that is random at the end, in the first array of the state."""
+    name, shape = next(iter(rollout.model.state_shapes.items()))
+    arrays = rollout.model.zero_state().arrays()
+    arrays[name] = rng.standard_normal(shape).astype(rollout.model.precision.numpy)
+    growth = _Growth(rollout)
+    with contextlib.suppress(SimulationError):  # of a gradient that is not finite, which the growth shows
+        rollout.backward({}, record=record, final=rollout.model.make_state(arrays), watch=growth)
+    return growth.arrays[name] / np.sqrt(np.mean(arrays[name].astype(float) ** 2))
 
 
 class _Growth:

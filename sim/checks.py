@@ -8,13 +8,19 @@ import numpy as np
 from sim.errors import InputError
 
 
+def numbers(value: Any) -> np.ndarray | None:
+    """The value in float64, None where it holds anything but numbers: words are none, though NumPy would read "1"."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # ragged, or what refuses to be an array
+        return None
+    return array.astype(np.float64, copy=False) if array.dtype.kind in "fiu" else None
+
+
 def vector(name: str, value: Any) -> np.ndarray:
     """The value as three finite numbers [3]."""
-    try:
-        array = np.asarray(value, float)
-    except (TypeError, ValueError, OverflowError):
-        array = np.zeros(0)
-    if array.shape != (3,) or not np.isfinite(array).all():
+    array = numbers(value)
+    if array is None or array.shape != (3,) or not np.isfinite(array).all():
         raise InputError(f"{name}: expected three finite numbers, got {value!r}; correct it.")
     return array
 

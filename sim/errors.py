@@ -1,6 +1,5 @@
 """The exceptions a user can meet: one sentence each, saying what, expected, got and the remedy."""
 
-
 LONGEST = 500  # characters of a sentence
 
 

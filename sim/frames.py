@@ -117,9 +117,12 @@ class FrameBuffers(abc.ABC):
         """
         expected, checked = self.shapes(), {}
         for name, given in adjoints.items():
-            value = np.asarray(given)
+            try:
+                value = np.asarray(given)
+            except (TypeError, ValueError, RuntimeError):  # ragged, or a tensor that wants its gradient
+                value = np.empty((), object)
             if value.dtype.kind not in "fiu":
-                raise InputError(f"backward: expected numbers for {name}, got dtype {value.dtype}; convert them.")
+                raise InputError(f"backward: expected numbers for {name}, got {value.dtype} values; convert them.")
             if name not in expected:
                 raise InputError(
                     f"backward: expected adjoints of {sorted(expected)}, got {name!r}; record it, or correct the name."

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from sim.checks import numbers
 from sim.errors import InputError
 
 
@@ -50,12 +51,10 @@ class ParameterSpec:
         return made
 
     def _numbers(self, value: np.ndarray | float, owner: str) -> np.ndarray:
-        try:
-            return np.asarray(value, dtype=np.float64)
-        except (TypeError, ValueError, OverflowError):
-            raise InputError(
-                f"{owner}.{self.name}: expected numbers in {self.unit}, got {value!r}; correct the value."
-            ) from None
+        entries = numbers(value)
+        if entries is None:
+            raise InputError(f"{owner}.{self.name}: expected numbers in {self.unit}, got {value!r}; correct the value.")
+        return entries
 
     def _check_quaternion(self, entries: np.ndarray, owner: str) -> None:
         lengths = np.linalg.norm(entries[..., -4:], axis=-1)

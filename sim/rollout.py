@@ -417,7 +417,7 @@ def _copies(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def _fields(record: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
     """The fields to record."""
-    if isinstance(record, str) or not isinstance(record, Sequence) or not set(record) <= set(known):
+    if isinstance(record, str) or not isinstance(record, Sequence) or any(n not in known for n in record):
         raise InputError(f"record: expected a tuple of names in {list(known)}, got {record!r}; correct the names.")
     return tuple(record)
 

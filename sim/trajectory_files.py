@@ -26,7 +26,9 @@ from sim.trajectory import Trajectory, host_array
 FORMAT = 1
 TIMES, HEADER = "times", "pliant"
 MANIFEST = "trajectory.json"
-UNFINISHED = Status(Code.UNFINISHED, message="the recording was not finished: its run was killed, or is still under way.")
+UNFINISHED = Status(
+    Code.UNFINISHED, message="the recording was not finished: its run was killed, or is still under way."
+)
 _DAMAGE = (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, NotImplementedError)
 
 

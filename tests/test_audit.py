@@ -6,6 +6,7 @@ import torch
 
 import sim
 from learn.diagnose import check_gradients
+from sim.spectral import PeriodicBox, equations
 from tests.mpm_scenes import reference_scene
 
 
@@ -53,6 +54,34 @@ def test_an_adjoint_that_is_not_finite_is_named_with_its_substep(rollout):
     assert report.first_bad is not None
     assert report.first_bad[0] == 19
     assert "not finite at substep 19" in str(report)
+
+
+@pytest.mark.parametrize("rate", [3.0, -3.0])
+def test_a_change_of_an_unstable_field_grows_at_its_rate(rate):
+    """u_t = r u - u^3 about u = 0 multiplies every change that the box resolves by exp(r t)."""
+    box = PeriodicBox((1.0, 1.0), (8, 8))
+    box.add_field(equations.AllenCahn(diffusivity=0.0, growth=rate), name="phase", order=np.zeros((8, 8)))
+    rollout = box.build(dt=1e-2, dtype="float64").rollout(50, record_every=50)
+
+    def loss(trajectory):
+        return float(trajectory["phase.order"][0].sum()), {"phase.order": np.ones_like(trajectory["phase.order"])}
+
+    report = sim.check_gradients(rollout, loss, names=["phase.growth"], probes=1, sweep=(1e-4,))
+    assert report.growth_rate == pytest.approx(rate, rel=1e-4)
+    assert report.jacobian[0] / report.jacobian[-1] == pytest.approx(np.exp(0.49 * rate), rel=1e-4)
+    assert f"grows by a factor {report.jacobian[0]:.3g} over the horizon" in str(report)
+
+
+def test_what_a_loss_asks_of_the_start_is_not_growth(rollout):
+    def displacement(trajectory):
+        x = trajectory["body.position"]
+        adjoint = np.zeros_like(x)
+        adjoint[-1], adjoint[0] = 1.0, -1.0
+        return float((x[-1] - x[0]).sum()), {"body.position": adjoint}
+
+    report = sim.check_gradients(rollout, displacement, names=["gravity"], probes=1, sweep=(1e-4,))
+    assert report.growth["position"][0] < 1e-3
+    assert 0.5 < report.jacobian[0] < 2.0
 
 
 def test_the_growth_of_free_fall_is_none(rollout):

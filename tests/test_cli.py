@@ -82,6 +82,19 @@ def test_everything_explains_itself(capsys, words):
     assert out.startswith("usage: pliant")
 
 
+@pytest.mark.parametrize("name", registry.problems())
+def test_the_options_of_a_training_are_those_of_its_command(capsys, name):
+    status, out, _ = answer(capsys, "train", name, "--help")
+    assert status == 0
+    assert out.startswith(f"usage: pliant train {name} ")
+
+
+def test_a_run_that_is_not_there_is_not_made_by_resuming_it(capsys, tmp_path):
+    status, _, err = answer(capsys, "train", "crawler", "--resume", "--folder", tmp_path / "none")
+    assert status == 2 and "found none; start without --resume" in err
+    assert not (tmp_path / "none").exists()
+
+
 def test_no_command_is_a_usage_error(capsys):
     status, _, err = answer(capsys)
     assert status == 2

@@ -64,3 +64,12 @@ def test_a_mesh_that_is_not_there_gets_its_sentence():
 
     with pytest.raises(InputError, match="nowhere.stl"):
         make_model(Arguments(mesh="nowhere.stl"))
+
+
+@pytest.mark.parametrize("duration", [1.0, 0.4, 0.0, -0.8, float("nan"), float("inf")])
+def test_an_episode_is_a_whole_number_of_windows(duration):
+    from scenes.train_crawler import Arguments, windows_of
+
+    assert windows_of(Arguments(duration=2.4)) == 3
+    with pytest.raises(InputError, match="expected a multiple of 0.8 s"):
+        windows_of(Arguments(duration=duration))

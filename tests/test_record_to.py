@@ -182,7 +182,9 @@ def test_a_disk_too_small_is_refused_before_the_run(model, tmp_path, monkeypatch
     folder = tmp_path / "run.traj"
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(InputError, match=r"11 frames need .* GB in .*run.traj, whose disk has 1e-06 GB free; record fewer"):
+    with pytest.raises(
+        InputError, match=r"11 frames need .* GB in .*run.traj, whose disk has 1e-06 GB free; record fewer"
+    ):
         model.rollout(STEPS, record_every=EVERY, record_to=folder).forward()
     assert not list(folder.iterdir())
 

@@ -351,7 +351,7 @@ def test_the_environment_chooses_the_renderer(monkeypatch):
         opengl.chosen_renderer(None)
 
 
-def test_vtk_and_the_ray_caster_draw_the_same_scene(tmp_path):
+def test_vtk_and_the_ray_caster_draw_the_same_scene(tmp_path, capfd):
     if opengl.opengl() is None:
         pytest.skip("no OpenGL")
     pictures = []
@@ -361,6 +361,7 @@ def test_vtk_and_the_ray_caster_draw_the_same_scene(tmp_path):
         pictures.append(picture_of(tmp_path / f"{renderer}.png").astype(float))
     # Lights and shadows are only alike, shapes and places the same.
     assert np.abs(pictures[0] - pictures[1]).mean() < 10.0
+    assert "WARN" not in capfd.readouterr().err
 
 
 # Options

@@ -21,6 +21,11 @@ PACKAGES = (
     "pliant warp-lang torch numpy scipy trimesh pyvista vtk matplotlib imageio imageio-ffmpeg tensorboard tqdm usd-core"
 )
 OPTIONAL = {"usd-core": "export to USD: install the extra `usd`"}
+PICTURES = {
+    "card": "VTK, on a graphics card",
+    "software": "the built-in ray caster; OpenGL runs in software only (--renderer vtk uses it)",
+    None: "the built-in ray caster; there is no OpenGL here",
+}
 Row = tuple[str, str]
 
 
@@ -91,10 +96,7 @@ def rendering() -> Iterator[Row]:
     from sim.errors import InputError
     from sim.view.opengl import opengl, require_window
 
-    yield (
-        "pictures",
-        "VTK, OpenGL works" if opengl() is not None else "the built-in ray caster; there is no OpenGL here",
-    )
+    yield "pictures", PICTURES[opengl()]
     try:
         require_window()
         yield "window", "can be opened"

@@ -17,5 +17,5 @@ def execute(arguments: argparse.Namespace) -> int:
     problem = find_problem(arguments.name)
     from learn.arguments import parse
 
-    problem.train(parse(problem.arguments, arguments.options))
+    problem.train(parse(problem.arguments, arguments.options, prog=f"pliant train {arguments.name}"))
     return 0

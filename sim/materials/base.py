@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import warp as wp
 
+from sim.checks import numbers
 from sim.errors import InputError
 from sim.parameter import ParameterSpec
 from sim.precision import Precision
@@ -20,10 +21,10 @@ Value = float | np.ndarray
 
 def _number_or_array(value: Value | Sequence[float], owner: str, unit: str) -> Value:
     """The value as a float, or as a read-only float64 array where it has entries."""
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{owner}: expected a number or an array in {unit}, got {value!r}; give numbers.") from None
+    entries = numbers(value)
+    if entries is None or not entries.size:
+        raise InputError(f"{owner}: expected a number or an array in {unit}, got {value!r}; give numbers.")
+    array = entries.copy()
     array.setflags(write=False)
     return array if array.ndim else float(array)
 

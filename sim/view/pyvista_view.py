@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyvista as pv
+from vtkmodules.vtkCommonCore import vtkLogger
 from vtkmodules.vtkRenderingCore import vtkGlyph3DMapper
 
 from sim.view.camera import Camera
@@ -22,6 +23,7 @@ class VtkPainter:
 
     def __init__(self, stage: Stage, camera: Camera, size: tuple[int, int], *, off_screen: bool = True):
         self.stage = stage
+        vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)  # it warns that there is no display, then does without
         self.plotter = pv.Plotter(off_screen=off_screen, window_size=size, title="Pliant", lighting="none")
         self._actors: list[pv.Actor] = []
         self.plotter.set_background(STYLE.sky_bottom, top=STYLE.sky_top)
