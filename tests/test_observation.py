@@ -110,7 +110,7 @@ def test_a_law_is_learned_from_files(folder, tmp_path, kind, options, capsys):
     problem, arguments = arguments_for(folder, kind, folder=tmp_path / "run", **options)
     run = problem.train(arguments)
     losses = [record["loss"] for record in read_metrics(run.path("metrics.jsonl"))]
-    assert min(losses) < 0.3 * losses[0] and run.path("law.pt").is_file()
+    assert min(losses) < 0.3 * losses[0] and run.path("law.safetensors").is_file()
     assert f"over {STEPS} substeps." in capsys.readouterr().out
 
 
@@ -220,7 +220,7 @@ def test_a_law_learned_from_what_was_seen_predicts_the_motion(seed, options, tmp
     problem = find_problem("law")
     given = {"seed": seed, "folder": tmp_path / "law", "pictures": False, "progress": False}
     run = problem.train(problem.arguments(**given, **options))
-    errors = read_card(run.path("law.pt"))["notes"]["errors [m^2]"]
+    errors = read_card(run.path("law.safetensors"))["notes"]["errors [m^2]"]
     print(f"{options}, seed {seed}: {errors['reconstruction']:.1e}, {errors['time x2.5']:.1e}")
     assert errors["reconstruction"] <= 5e-6 and errors["time x2.5"] <= 1e-3
 

@@ -22,7 +22,10 @@ def test_the_range_is_that_of_the_singular_values(dtype):
     F = stretched(rng, np.exp(rng.uniform(-0.7, 0.7, (40, 3))))
     F = F * np.sign(np.linalg.det(F))[:, None, None]
     s, J = np.linalg.svd(F, compute_uv=False), np.linalg.det(F)
-    seen, tolerance = StrainRange.of(F.reshape(4, 10, 3, 3).astype(dtype)), 200 * float(np.finfo(dtype).eps)  # (1.4 / 0.5)^4 units
+    seen, tolerance = (
+        StrainRange.of(F.reshape(4, 10, 3, 3).astype(dtype)),
+        200 * float(np.finfo(dtype).eps),
+    )  # (1.4 / 0.5)^4 units
     assert seen.stretch == pytest.approx((s.min(), s.max()), rel=tolerance)
     assert seen.volume == pytest.approx((J.min(), J.max()), rel=tolerance)
 
