@@ -11,7 +11,7 @@ ENTRIES = (0, 4, 8, 5, 2, 1)  # and back
 class FibreInvariants:
     """Values of the invariants at features (tr U - 3, E = F^T F - I in six entries, log J) for unit directions a, and their product.
 
-    With x = a . E a and w = E a: l^2 = 1 + x, m^2 = |a + w|^2, and m / l - l = (|w|^2 - x^2) / (l (m + l^2)).
+    With x = a . E a and w = E a: l^2 = 1 + x, m^2 = |a + w|^2, and m / l - l = |w - x a|^2 / (l (m + l^2)).
 
     Args:
         features: [n, 8].
@@ -22,11 +22,12 @@ class FibreInvariants:
         self.a, self.E = a, features[:, 1:7][:, SYMMETRIC].reshape(-1, 3, 3)
         self.w = torch.einsum("nij,fj->fni" if a.ndim == 2 else "nij,fnj->fni", self.E, a)
         along = a[:, None] if a.ndim == 2 else a
-        x, square = (along * self.w).sum(-1), self.w.square().sum(-1)
-        self.stretch, self.m = (1.0 + x).sqrt(), (1.0 + 2.0 * x + square).sqrt()
+        x = (along * self.w).sum(-1)
+        across = (self.w - x[..., None] * along).square().sum(-1)
+        self.stretch, self.m = (1.0 + x).sqrt(), (along + self.w).square().sum(-1).sqrt()
         self.length = (3.0 + self.E.diagonal(dim1=1, dim2=2).sum(1)).sqrt()
         size = (self.length**2 - 3.0) / (self.length + math.sqrt(3.0))
-        shear = (square - x * x) / (self.stretch * (self.m + self.stretch**2))
+        shear = across / (self.stretch * (self.m + self.stretch**2))
         columns = [features[:, 0], size, features[:, 7]]
         for f in range(len(a)):
             columns += [x[f] / (1.0 + self.stretch[f]), shear[f]]
