@@ -4,6 +4,7 @@ import dataclasses
 import operator
 from typing import Any
 
+from benchmarks.peers.field_problem import FieldProblem
 from benchmarks.peers.problem import Problem
 
 RELATIONS = {">=": operator.ge, "<=": operator.le}
@@ -15,7 +16,7 @@ class Subject:
 
     Args:
         name: what the table calls it.
-        module: "pliant_mpm", "taichi_mpm" or "torch_mpm".
+        module: "pliant_mpm", "taichi_mpm", "torch_mpm", "pliant_fields" or "exponax_fields".
         options: keyword options of the peer's class.
         fresh: a new process with empty kernel caches for every sample, its start included in the time.
         problem: fields of the problem that this contender alone changes.
@@ -32,7 +33,7 @@ class Subject:
 class Series:
     """One column of samples: `quantity` of the answer when `subject` is asked to `do` something.
 
-    Quantities: "rate" (million particle-substeps a second), "seconds", "extra_gigabytes" and what a peer adds.
+    Quantities: "rate" (million particle-substeps a second), "seconds", "cpu_seconds", "extra_gigabytes" and what a peer adds.
     """
 
     name: str
@@ -81,7 +82,7 @@ class Case:
 
     name: str
     what: str
-    problems: dict[str, Problem]
+    problems: dict[str, Problem | FieldProblem]
     subjects: tuple[Subject, ...]
     series: tuple[Series, ...]
     figures: tuple[Figure, ...]

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.worker import ROOT, peer_versions
+from benchmarks.worker import ROOT, exponax_version, peer_versions
 
 PACKAGES = ("warp-lang", "torch", "numpy", "scipy")
 
@@ -42,7 +42,8 @@ def versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
     peer = peer_versions()
-    return found | {"taichi": peer.get("taichi"), "taichi_python": peer.get("python")}
+    peers = {"taichi": peer.get("taichi"), "taichi_python": peer.get("python"), "exponax": exponax_version() or None}
+    return found | peers
 
 
 def describe() -> dict[str, Any]:

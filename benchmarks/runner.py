@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.case import Case, Figure, Series
-from benchmarks.peers.problem import Problem
 from benchmarks.worker import PeerUnavailable, Worker, fresh_sample, prepared
 
 Samples = dict[str, list[float]]
@@ -20,7 +19,7 @@ def say(text: str) -> None:
 class Round:
     """The workers of one case and problem; a series whose peer fails is dropped with its reason."""
 
-    def __init__(self, case: Case, problem: Problem, stack: contextlib.ExitStack) -> None:
+    def __init__(self, case: Case, problem: Any, stack: contextlib.ExitStack) -> None:
         self.case, self.problem, self.stack = case, problem, stack
         self.workers: dict[str, Worker] = {}
         self.failures: dict[str, str] = {}
@@ -79,7 +78,7 @@ def figure_result(figure: Figure, samples: Samples) -> dict[str, Any] | None:
     }
 
 
-def run_problem(case: Case, label: str, problem: Problem, repeats: int) -> dict[str, Any]:
+def run_problem(case: Case, label: str, problem: Any, repeats: int) -> dict[str, Any]:
     """Samples, medians and figures of one case on one problem."""
     say(f"{case.name} [{label}]")
     with contextlib.ExitStack() as stack:
@@ -92,7 +91,7 @@ def run_problem(case: Case, label: str, problem: Problem, repeats: int) -> dict[
         "problem": label,
         "particles": problem.particle_count,
         "steps": problem.steps,
-        "dtype": "float32",
+        "dtype": getattr(problem, "dtype", "float32"),
         "device": case.device,
         "first_seconds": sampling.first,
         "samples": samples,

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import Subject
-from benchmarks.peers.problem import Problem
 
 ROOT = Path(__file__).resolve().parent.parent
-INTERPRETER = "PLIANT_PEERS_PYTHON"
+INTERPRETER, JAX_INTERPRETER = "PLIANT_PEERS_PYTHON", "PLIANT_JAX_PYTHON"
 
 
 class PeerUnavailable(RuntimeError):
@@ -43,8 +42,10 @@ def peer_versions() -> dict[str, str]:
 def interpreter(subject: Subject) -> str:
     """The Python that has the subject's packages.
 
-    Errors: `PeerUnavailable` when Taichi is asked for and not found.
+    Errors: `PeerUnavailable` when Taichi or exponax is asked for and not found.
     """
+    if subject.module == "exponax_fields":
+        return jax_interpreter()
     if subject.module != "taichi_mpm":
         return sys.executable
     if not peer_versions():
@@ -53,6 +54,29 @@ def interpreter(subject: Subject) -> str:
             f"pip install taichi==1.7.4 there or name another interpreter in {INTERPRETER}."
         )
     return os.environ.get(INTERPRETER, sys.executable)
+
+
+@functools.cache
+def exponax_version() -> str:
+    """Version of exponax, empty where there is none."""
+    code = "import importlib.metadata as m, exponax; print(m.version('exponax'))"
+    python = os.environ.get(JAX_INTERPRETER, sys.executable)
+    run = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return "" if run.returncode else run.stdout.split()[-1]
+
+
+def jax_interpreter() -> str:
+    """The Python that has JAX and exponax.
+
+    Errors: `PeerUnavailable` where there is none.
+    """
+    python = os.environ.get(JAX_INTERPRETER, sys.executable)
+    if not exponax_version():
+        raise PeerUnavailable(
+            f"exponax: expected in {python}, found none; pip install exponax==0.2.0 there or in an environment of its own "
+            f"and name its interpreter in {JAX_INTERPRETER}."
+        )
+    return python
 
 
 class Worker:
@@ -102,7 +126,7 @@ def taichi_cache() -> str:
 
 
 @contextlib.contextmanager
-def prepared(subject: Subject, problem: Problem, cache: Path | None = None) -> Iterator[Worker]:
+def prepared(subject: Subject, problem: Any, cache: Path | None = None) -> Iterator[Worker]:
     """A worker that holds the problem; with `cache`, kernels are compiled into that folder only."""
     environment = {"WARP_CACHE_PATH": str(cache), "XDG_CACHE_HOME": str(cache)} if cache else {}
     options = dict(subject.options)
@@ -116,7 +140,7 @@ def prepared(subject: Subject, problem: Problem, cache: Path | None = None) -> I
         worker.close()
 
 
-def fresh_sample(subject: Subject, problem: Problem, do: str) -> dict[str, Any]:
+def fresh_sample(subject: Subject, problem: Any, do: str) -> dict[str, Any]:
     """One answer of a new process with empty kernel caches; "seconds" counts from its start."""
     cache = Path(tempfile.mkdtemp(prefix="pliant-cold-"))
     try:

@@ -181,6 +181,11 @@ def _closed_loop(
 ) -> Trajectory:
     """One node a control interval, the policy between them."""
     every, record_every = rollout.control_every, rollout.record_every
+    if rollout.record_to is not None:
+        raise InputError(
+            f"policy: expected a rollout that records into memory, got record_to={str(rollout.record_to)!r}; leave it out "
+            "and save the trajectory."
+        )
     if rollout.steps % every or (every % record_every and record_every % every):
         raise InputError(
             f"policy: expected steps ({rollout.steps}) to be a multiple of control_every ({every}), and record_every "
@@ -213,7 +218,8 @@ def _joined(
     """The whole trajectory, thinned to the rollout's own frames."""
     piece = _piece(rollout)
     steps = [0] + [s + f for s in range(0, rollout.steps, piece.steps) for f in piece.frame_steps[1:]]
-    keep = [index for index, step in enumerate(steps) if step in set(rollout.frame_steps)]
+    wanted = set(rollout.frame_steps)
+    keep = [index for index, step in enumerate(steps) if step in wanted]
     arrays = {name: torch.cat([part[name] for part in parts])[keep] for name in parts[0]}
     times = (first_step + np.asarray(steps)[keep]) * rollout.model.dt
     metadata = {**last.metadata, "steps": rollout.steps}
@@ -240,6 +246,7 @@ def _piece(rollout: Rollout) -> Rollout:
             record=rollout.record,
             checkpoint_every=min(every, rollout.segment),
             gradient=rollout.gradient,
+            metadata=rollout.metadata,
         )
     return _PIECES[rollout]
 

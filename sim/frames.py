@@ -1,13 +1,16 @@
 """Recorded frames of a rollout, and the adjoints of those frames: what every family of solvers has in common."""
 
 import abc
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sim.errors import InputError
 from sim.trajectory import Trajectory
+from sim.trajectory_files import TrajectoryWriter
 from sim.version import VERSION
 
 if TYPE_CHECKING:
@@ -15,23 +18,27 @@ if TYPE_CHECKING:
 
 
 class FrameBuffers(abc.ABC):
-    """What a rollout records, by the names a user sees; a family says how a state becomes a frame, and its adjoint."""
+    """What a rollout records, by the names a user sees; a family says how a state becomes a frame, and its adjoint.
+
+    A family keeps `room` frames, the frame f in row f % room: all of them, or one when each goes to the disk at once.
+    """
 
     def __init__(self, rollout: "Rollout"):
         self.rollout = rollout
-        self.frame_of = {step: frame for frame, step in enumerate(rollout.frame_steps)}
+        self.room = len(rollout.frame_steps) if rollout.record_to is None else 1
+        self._writer: TrajectoryWriter | None = None  # of the run under way, where it goes to the disk
 
     @abc.abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape [frame, batch, ...] of every array a loss can depend on."""
 
     @abc.abstractmethod
-    def capture(self, step: int, slot: int) -> None:
-        """Keep the frame of this substep, whose state lies in a slot."""
+    def capture(self, frame: int, step: int, slot: int) -> None:
+        """Keep a frame: that of this substep, whose state lies in a slot."""
 
     @abc.abstractmethod
     def arrays(self, count: int) -> dict[str, np.ndarray]:
-        """The first `count` frames of everything recorded, by name: arrays of their own."""
+        """The first `count` rows of everything recorded, by name: arrays of their own."""
 
     @abc.abstractmethod
     def keep(self, adjoints: dict[str, np.ndarray]) -> None:
@@ -51,16 +58,57 @@ class FrameBuffers(abc.ABC):
         """What the frames captured since `begin` warn of, with substeps counted from `first_step`."""
         return ()
 
+    def steps_between(self, first: int, last: int) -> Sequence[int]:
+        """The recorded substeps from the first to the last, both included."""
+        steps = self.rollout.frame_steps
+        return steps[bisect_left(steps, first) : bisect_right(steps, last)]
+
+    def frame_of(self, step: int) -> int | None:
+        """The number of the frame recorded at this substep, None where there is none."""
+        frame = self.frame_after(step)
+        return frame if self.rollout.frame_steps[frame] == step else None
+
+    def frame_after(self, step: int) -> int:
+        """The number of the first frame at this substep or later."""
+        return bisect_left(self.rollout.frame_steps, step)
+
+    def take(self, step: int, slot: int, record: "Record") -> None:
+        """Keep the frame of this substep in memory, or write it to the disk at once."""
+        frame = self.frame_after(step)
+        self.capture(frame, step, slot)
+        if self.rollout.record_to is not None:
+            self._write(frame, self.rollout.record_to, record)
+
     def trajectory(self, record: "Record", done: int) -> Trajectory:
         """The recorded arrays by name; cut after the last good frame when the run failed."""
+        count = bisect_right(self.rollout.frame_steps, done)
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            return writer.finish(record.status, frame_count=count)
+        times, metadata = self._times(record)[:count], self._metadata()
+        return Trajectory(times=times, arrays=self.arrays(count), metadata=metadata, status=record.status)
+
+    def _write(self, frame: int, folder: Path, record: "Record") -> None:
+        """Write the only row as this frame; the first begins the folder anew."""
+        made, precision = self.arrays(1), self.rollout.model.precision
+        if frame == 0 or self._writer is None:
+            shapes, times = {name: array.shape[1:] for name, array in made.items()}, self._times(record)
+            options: dict[str, Any] = {"dtype": precision.name, "metadata": self._metadata()}
+            self._writer = TrajectoryWriter(folder, times, shapes, **options)
+        for name, array in made.items():
+            self._writer.write(frame, name, array[0])
+        self._writer.publish(frame + 1)
+
+    def _times(self, record: "Record") -> np.ndarray:
+        return (record.first_step + np.asarray(self.rollout.frame_steps)) * self.rollout.model.dt
+
+    def _metadata(self) -> dict[str, Any]:
         rollout, model = self.rollout, self.rollout.model
-        steps = [s for s in rollout.frame_steps if s <= done]
-        times = (record.first_step + np.asarray(steps)) * model.dt
-        metadata = {
+        return {
             "scene": model.description, "version": VERSION, "seed": model.seed, "dt": model.dt, "steps": rollout.steps,
             "device": str(model.device), "dtype": model.precision.name, "batch": model.batch, "threads": model.threads,
+            **rollout.metadata,
         }  # fmt: skip
-        return Trajectory(times=times, arrays=self.arrays(len(steps)), metadata=metadata, status=record.status)
 
     def load_adjoints(self, adjoints: Mapping[str, Any]) -> None:
         """Check and hold the derivatives of the loss with respect to recorded arrays.

@@ -7,6 +7,7 @@ from its checkpoint and walks it back. Memory is (steps / K + K) states; the gra
 import dataclasses
 import itertools
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,8 +19,10 @@ from sim.model import device_memory
 from sim.solver import BaseModel, State, StoredStates
 from sim.status import Code, SimulationError, Status
 from sim.trajectory import Trajectory
+from sim.trajectory_files import check_folder
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+FRAME_BYTES = 100  # of the substep of a frame while a rollout is made, as Python keeps numbers
 LAST_STEP = 2**31 - 2  # the clock of the kernels is a 32-bit integer
 _tokens = itertools.count()
 
@@ -88,10 +91,13 @@ class Rollout:
         record_every: substeps between recorded frames (default: about 100 frames).
         record_at: the substeps to record instead, beside the first and the last.
         record: which fields to record; "auto": what the model has as its default.
+        record_to: a .traj folder that every run writes anew, frame by frame, so that memory does not grow with their number;
+            a run that is killed leaves the frames before. The trajectory reads from there as it is used.
         control_every: substeps between control values (activation, pose knots); default: one interval.
         checkpoint_every: "auto", or substeps between kept states.
         memory: bound on the memory of kept states that "auto" obeys.
         gradient: False saves the memory of kept states when only `forward` is wanted.
+        metadata: what the metadata of its trajectories should hold besides; what JSON can hold.
     """
 
     def __init__(
@@ -102,12 +108,15 @@ class Rollout:
         record_every: int | None = None,
         record_at: Sequence[int] | None = None,
         record: tuple[str, ...] | str = "auto",
+        record_to: str | os.PathLike | None = None,
         control_every: int | None = None,
         checkpoint_every: int | str = "auto",
         memory: str | float = "1GB",
         gradient: bool = True,
+        metadata: Mapping[str, Any] | None = None,
     ):
-        self.model, self.gradient = model, gradient
+        self.model, self.gradient, self.metadata = model, gradient, dict(metadata or {})
+        self.record_to = None if record_to is None else check_folder(record_to)
         self.steps = _count("steps", steps, LAST_STEP)
         wanted = _frames(self.steps, record_every, record_at)
         self.control_every = _count("control_every", steps if control_every is None else control_every, LAST_STEP)
@@ -168,9 +177,10 @@ class Rollout:
         done = self._run(record, progress)
         record.status = dataclasses.replace(record.status, warnings=self._buffers.warnings(first_step))
         self._token, self._last, self._unfinished = record.token, record, not record.status.ok
+        trajectory = self._buffers.trajectory(record, done)
         if check and not record.status.ok:
             raise SimulationError(record.status)
-        return self._buffers.trajectory(record, done)
+        return trajectory
 
     def final_state(self) -> State:
         """The state after the last forward run; `InputError` when there was none, or it failed."""
@@ -265,11 +275,12 @@ class Rollout:
     def _check_frames(self, frames: int) -> None:
         """Raise `InputError` when the recorded frames would not fit the device."""
         scalars = sum(math.prod(self.model.frame_shapes[name]) for name in self.record)
-        needed = frames * scalars * np.dtype(self.model.precision.numpy).itemsize
-        if max(needed, 8 * frames) > device_memory(self.model.device):
+        in_memory = frames if self.record_to is None else 1
+        needed = in_memory * scalars * np.dtype(self.model.precision.numpy).itemsize + FRAME_BYTES * frames
+        if needed > device_memory(self.model.device):
             raise InputError(
                 f"record_every: {frames} frames of {self.model.extent_text} need {needed / 1e9:.2g} GB, "
-                f"which {self.model.device} does not have; record fewer frames or fields."
+                f"which {self.model.device} does not have; record fewer frames or fields, or record_to a folder."
             )
 
     def _choose(self, checkpoint_every: int | str, memory: str | float) -> int:
@@ -326,7 +337,7 @@ class Rollout:
             done = first
             for stop in self._stops(first, last):
                 if done == 0:
-                    self._buffers.capture(0, 0)
+                    self._buffers.take(0, 0, record)
                 self.solver.advance(stop - done)
                 done = stop
                 record.status = self.solver.status()
@@ -334,15 +345,15 @@ class Rollout:
                     step = max(0, record.status.step)
                     record.good = states.read(step - first) if step >= first else None
                     return step
-                if stop in self._buffers.frame_of:
-                    self._buffers.capture(stop, stop - first)
+                if self._buffers.frame_of(stop) is not None:
+                    self._buffers.take(stop, stop - first, record)
                     if progress:
                         progress(stop)
         return self.steps
 
     def _stops(self, first: int, last: int) -> list[int]:
         """Substeps in (first, last] at which something is to be done: frames, control changes, checks."""
-        marks = {s for s in self._buffers.frame_of if first < s <= last} | {last}
+        marks = {*self._buffers.steps_between(first + 1, last), last}
         marks |= set(range(first + 256, last, 256))
         return sorted(marks)
 
@@ -354,8 +365,8 @@ class Rollout:
         if not held:
             self._replay(record, index)
         self.solver.set_clock(last, last - first)
-        marks = {s for s in self._buffers.frame_of if first <= s < last} | {first}
-        marks |= set(range(first, last)) if watch else {s for s in range(0, last, self.control_every) if s >= first}
+        marks = {*self._buffers.steps_between(first, last - 1), first}
+        marks |= set(range(first if watch else first + -first % self.control_every, last, 1 if watch else self.control_every))
         done = last
         for stop in sorted(marks, reverse=True):
             self._buffers.before_retreat(done)
@@ -363,8 +374,7 @@ class Rollout:
             done = stop
             if stop % self.control_every == 0:
                 self.solver.collect_controls()
-            if stop in self._buffers.frame_of:
-                self._buffers.add_adjoint(stop)
+            self._buffers.add_adjoint(stop)
             if watch:
                 watch(stop, self.solver.adjoint.read(0))
         self._buffers.begin()
@@ -418,6 +428,8 @@ def _frames(steps: int, every: int | None, at: Sequence[int] | None) -> Sequence
         return range(0, steps + 1, _count("record_every", max(1, steps // 100) if every is None else every))
     if every is not None:
         raise InputError(f"record_at: expected it without record_every, got {at} and {every}; give one of them.")
+    if isinstance(at, str) or not isinstance(at, (Sequence, np.ndarray)):
+        raise InputError(f"record_at: expected a list of substeps, got {at!r}; correct it.")
     return [0, *(_count("record_at", step, steps) for step in at if step != 0)]
 
 

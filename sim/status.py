@@ -15,6 +15,7 @@ class Code(enum.IntEnum):
     CFL = 3
     NOT_FINITE = 4
     NOT_CONVERGED = 5
+    UNFINISHED = 6  # of a recording whose run was killed, or is still under way
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,14 +15,17 @@ from benchmarks.case import Case, Figure, Series, Subject
 from benchmarks.cases import CASES
 from benchmarks.machine import describe
 from benchmarks.peers import numpy_mpm
+from benchmarks.peers.field_problem import FieldProblem
 from benchmarks.peers.problem import Problem
 from benchmarks.report import table
-from benchmarks.worker import ROOT, PeerUnavailable, Worker, peer_versions, prepared
+from benchmarks.worker import ROOT, PeerUnavailable, Worker, exponax_version, peer_versions, prepared
 
 SMALL = Problem(grid=16, side=4, steps=10, stretch_rate=50.0, height=None)
 TORCH = Subject(name="torch", module="torch_mpm", options={"threads": 1})
 PLIANT = Subject(name="pliant", module="pliant_mpm", options={"threads": 1})
 TAICHI = Subject(name="taichi", module="taichi_mpm", options={"threads": 1, "serial": True})
+PLIANT_FIELDS = Subject(name="pliant", module="pliant_fields")
+EXPONAX = Subject(name="exponax", module="exponax_fields")
 # Ten float32 substeps: positions near 1 m round to 6e-8, velocities near 5 m/s to 3e-7, each step a few times over.
 POSITION_ERROR, VELOCITY_ERROR = 1e-6, 2e-5
 
@@ -61,6 +64,35 @@ def test_a_peer_s_gradient_is_the_finite_difference_of_the_float64_step(subject)
         )
         expected = (numpy_mpm.loss(ahead[0]) - numpy_mpm.loss(behind[0])) / (2 * step)
         assert np.sum(np.asarray(gradient[name]) * direction) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        FieldProblem(equation="navier_stokes", points=32, order=4, steps=10, dt=0.01),
+        FieldProblem(equation="kuramoto_sivashinsky", points=64, batch=2, order=2, steps=10, dt=0.05),
+    ],
+    ids=lambda problem: problem.equation,
+)
+def test_peers_of_fields_agree_in_result_and_gradient(problem):
+    """To what is beyond the modes that both keep (the other keeps more, of which no product knows)."""
+    if not exponax_version():
+        pytest.skip("exponax is not installed")
+    found = []
+    for subject in (PLIANT_FIELDS, EXPONAX):
+        with prepared(subject, problem) as worker:
+            worker.ask("forward")
+            result = worker.ask("result")["field"]
+            worker.ask("gradient")
+            found.append((np.asarray(result), np.asarray(worker.ask("derivatives")["field"])))
+    for one, other in zip(*found, strict=True):
+        kept = [np.fft.rfft(a, norm="forward")[..., : (problem.points - 1) // 3] for a in (one, other)]
+        assert np.abs(kept[0] - kept[1]).max() < 1e-9 * np.abs(kept[0]).max()
+
+
+def test_the_share_of_the_transforms_is_a_share():
+    with prepared(PLIANT_FIELDS, FieldProblem(points=32, steps=5)) as worker:
+        assert 0.0 < worker.ask("profile")["share_outside_transforms"] < 1.0
 
 
 def test_the_reference_step_conserves_momentum_away_from_walls():

@@ -18,11 +18,14 @@ SCENE = '''"""A stand-in that moves nothing.
 More words.
 """
 from scenes.registry import Settings
+from sim import Status
 
 SETTINGS = Settings(dt=1e-3, steps=40, record_every=10)
 
 
 class Stub:
+    status = Status()
+
     def build(self, **options):
         self.options = options
         return self
@@ -158,6 +161,15 @@ def test_a_scene_of_the_user_runs_from_its_path(capsys, scene_file, tmp_path):
     assert status == 0
     assert "distance [m]: 10" in out
     assert "'dtype': 'float64'" in output.read_text() and "'dt': 0.001" in output.read_text()
+
+
+def test_a_run_into_a_folder_is_written_while_it_runs_and_can_be_viewed(capsys, tmp_path):
+    folder, picture = tmp_path / "made" / "drop.traj", tmp_path / "drop.png"
+    status, out, _ = answer(capsys, "run", "jelly_drop", "--steps", 10, "--record-every", 5, "--output", folder)
+    assert status == 0 and f"pliant view {folder}" in out
+    assert sorted(p.suffix for p in folder.iterdir()) == [".json", *[".npy"] * 4]
+    status, _, _ = answer(capsys, "view", folder, "--output", picture, "--size", 160, 90, "--renderer", "raycast")
+    assert status == 0 and picture.stat().st_size > 1000
 
 
 def test_a_wrong_output_is_refused_before_the_simulation(capsys, scene_file):

@@ -274,18 +274,41 @@ def run(program: str) -> subprocess.CompletedProcess:
 # Writing frame by frame
 
 
-@pytest.mark.parametrize("where", [None, "run.traj"])
-def test_a_writer_gives_the_trajectory_written_frame_by_frame(tmp_path, where):
-    path = where and tmp_path / where
-    whole = make()
+def test_a_writer_gives_the_trajectory_written_frame_by_frame(tmp_path):
+    path, whole = tmp_path / "run.traj", make()
     positions = whole["jelly.position"]
-    writer = TrajectoryWriter(path, whole.times, {"jelly.position": positions.shape[1:]})
+    shapes = {"jelly.position": positions.shape[1:]}
+    writer = TrajectoryWriter(path, whole.times, shapes, metadata=whole.metadata)
     for frame in range(FRAMES):
         writer.write(frame, "jelly.position", positions[frame])
-    done = writer.finish(whole.status, whole.metadata)
+    done = writer.finish(whole.status)
     assert_same(done, whole.select(names="jelly.position"))
-    if path:
-        assert_same(Trajectory.load(path, mmap=True), done)
+    assert_same(Trajectory.load(path, mmap=True), done)
+    assert len(list(path.iterdir())) == 2
+
+
+def test_what_a_writer_published_can_be_read_before_it_finishes(tmp_path):
+    path, whole = tmp_path / "run.traj", make()
+    positions = whole["jelly.position"]
+    whole.save(path)
+    writer = TrajectoryWriter(path, whole.times, {"jelly.position": positions.shape[1:]})
+    for frame in range(3):
+        writer.write(frame, "jelly.position", positions[frame])
+        assert_same(Trajectory.load(path), whole)
+    writer.publish(2)
+    seen = Trajectory.load(path, mmap=True)
+    np.testing.assert_array_equal(seen["jelly.position"], positions[:2])
+    np.testing.assert_array_equal(seen.times, whole.times[:2])
+    assert seen.status.code == Code.UNFINISHED and "was killed, or is still under way" in seen.status.message
+    writer.publish(3)
+    assert Trajectory.load(path).frame_count == 3 and seen.frame_count == 2
+
+
+def test_a_mapped_array_can_be_changed_without_changing_the_file(tmp_path):
+    make().save(tmp_path / "run.traj")
+    mapped = Trajectory.load(tmp_path / "run.traj", mmap=True)
+    mapped["jelly.position"][0] = 7.0
+    assert_same(Trajectory.load(tmp_path / "run.traj"), make())
 
 
 def test_a_writer_keeps_only_the_frames_that_went_well(tmp_path):
@@ -304,7 +327,7 @@ def test_a_writer_that_never_finishes_leaves_the_old_trajectory(tmp_path):
 
 
 def test_a_writer_refuses_what_does_not_fit(tmp_path):
-    writer = TrajectoryWriter(None, np.arange(4.0), {"a.b": (1, 2)})
+    writer = TrajectoryWriter(tmp_path / "run.traj", np.arange(4.0), {"a.b": (1, 2)})
     for frame, name, shape in [(0, "c", (1, 2)), (4, "a.b", (1, 2)), (-1, "a.b", (1, 2)), (0, "a.b", (2, 1))]:
         with pytest.raises(InputError, match="^write: expected"):
             writer.write(frame, name, np.zeros(shape))

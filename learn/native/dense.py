@@ -3,8 +3,8 @@
     z_l = W_l h_(l-1) + b_l,   h_l = f(z_l),   y = z_L,   h_0 = x
 
 One launch item takes a block of rows: its activations stay in the first cache, and sums of eight rows by one vector of
-columns stay in registers. Widths are padded to whole registers, with zero weights. Measured, the products run at the speed
-of the machine's multiply-adds, a sixth faster than `torch.mm`, and activations cost a third of torch's.
+columns stay in registers. Widths are padded to whole registers, with zero weights. Measured for 64 x 64 weights in single
+precision, products are a sixth faster than `torch.mm`, and gelu with its slope takes a third of the time of torch's two calls.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Native code of the learned laws' features and tensors, on vector registers: see `learn.models.laws.strain`.
 
-Each is a pair of texts, value and vector-Jacobian product, over what `stages` provides: F, the axes Q of its stretch U, the
-stretches s, its rotation R, x = tr U and D = (s1 + s2)(s1 + s3)(s2 + s3).
+Each is a pair of texts, value and vector-Jacobian product, over what `learn.native.stages` provides: F, E = F^T F - I with its
+eigenvalues w and axes Q, and the rotation R of F with the x and D that its derivative needs.
 """
 
 from typing import NamedTuple

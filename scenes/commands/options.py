@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scenes.registry import SceneSpec, Settings
 
@@ -46,9 +46,9 @@ def build_scene(spec: SceneSpec, *, seed: int | None) -> "Scene":
 
 
 def build_rollout(
-    spec: SceneSpec, settings: Settings, arguments: argparse.Namespace, *, gradient: bool = True
+    spec: SceneSpec, settings: Settings, arguments: argparse.Namespace, *, gradient: bool = True, **options: Any
 ) -> "Rollout":
-    """The rollout of a scene on the chosen device; without `gradient` it keeps no checkpoints."""
+    """The rollout of a scene on the chosen device, with further options; without `gradient` it keeps no checkpoints."""
     model = build_scene(spec, seed=arguments.seed).build(
         dt=settings.dt,
         device=arguments.device,
@@ -58,4 +58,4 @@ def build_rollout(
         seed=arguments.seed or 0,
     )
     every = min(settings.record_every, settings.steps)
-    return model.rollout(settings.steps, record_every=every, record=settings.record, gradient=gradient)
+    return model.rollout(settings.steps, record_every=every, record=settings.record, gradient=gradient, **options)

@@ -1,6 +1,7 @@
 """`pliant run`: simulate a scene, print its physical numbers and save the trajectory.
 
-The output may be a trajectory (.npz) or a picture of it (.png, .mp4, .gif, .html, .usd).
+The output may be a trajectory (.npz; or .traj, a folder written while the simulation runs, for what does not fit the
+memory) or a picture of it (.png, .mp4, .gif, .html, .usd).
 """
 
 import argparse
@@ -27,22 +28,28 @@ def execute(arguments: argparse.Namespace) -> int:
     settings = chosen_settings(spec, arguments)
     output = arguments.output or pathlib.Path("runs") / f"{spec.name}.npz"
     check_output(output)
-    rollout = build_rollout(spec, settings, arguments, gradient=False)
+    rollout = build_rollout(spec, settings, arguments, gradient=False, **recording(output, settings.camera))
     started = time.perf_counter()
     trajectory = forward_with_progress(
         rollout, steps=settings.steps, title=spec.name, values=spec.values(rollout) if spec.values else None
     )
     seconds = time.perf_counter() - started
-    if settings.camera is not None:
-        trajectory.metadata["camera"] = settings.camera
     print(f"{spec.name}: {settings.steps} steps of {settings.dt:g} s in {seconds:.1f} s")
     for quantity, value in spec.measure(trajectory).items():
         print(f"  {quantity}: {value:.6g}")
     for warning in trajectory.status.warnings:
         print(f"warning: {warning}")
-    save(trajectory, output, camera=settings.camera)
-    print(f"saved {output}" + (f"; watch it with: pliant view {output}" if output.suffix == ".npz" else ""))
+    suffix = output.suffix.lower()
+    if suffix != ".traj":
+        save(trajectory, output, camera=settings.camera)
+    print(f"saved {output}" + (f"; watch it with: pliant view {output}" if suffix in (".npz", ".traj") else ""))
     return 0
+
+
+def recording(output: pathlib.Path, camera: Any) -> dict[str, Any]:
+    """Options of a rollout that keeps the camera with its trajectory and writes a .traj folder while it runs."""
+    kept = {} if camera is None else {"metadata": {"camera": camera}}
+    return {**kept, "record_to": output} if output.suffix.lower() == ".traj" else kept
 
 
 def check_output(output: pathlib.Path) -> None:

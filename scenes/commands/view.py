@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
     path = trajectory_file(arguments.path)
     import sim
 
-    trajectory = sim.Trajectory.load(path)
+    trajectory = sim.Trajectory.load(path, mmap=path.suffix == ".traj")
     for warning in trajectory.status.warnings:
         print(f"warning: {warning}")
     options = picture_options(arguments, trajectory.metadata.get("camera"))

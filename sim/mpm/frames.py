@@ -18,12 +18,11 @@ class ParticleFrames(FrameBuffers):
     def __init__(self, rollout: "Rollout"):
         super().__init__(rollout)
         model = rollout.model
-        frames, fields = len(rollout.frame_steps), rollout.solver.states.fields
-        self.size = model.particle_count
+        fields, self.size = rollout.solver.states.fields, model.particle_count
         self.fields = {
-            n: wp.zeros(frames * self.size, dtype=fields[n].dtype, device=model.device) for n in rollout.record
+            n: wp.zeros(self.room * self.size, dtype=fields[n].dtype, device=model.device) for n in rollout.record
         }
-        shape = (frames, len(model.colliders), model.batch)
+        shape = (self.room, len(model.colliders), model.batch)
         self.wrenches = np.zeros((*shape, 6), model.precision.numpy)
         self.poses = np.zeros((*shape, 7), model.precision.numpy)
         self.adjoints: dict[str, wp.array] = {}
@@ -37,33 +36,31 @@ class ParticleFrames(FrameBuffers):
     def warnings(self, first_step: int) -> tuple[str, ...]:
         return self.strains.warnings(first_step)
 
-    def capture(self, step: int, slot: int) -> None:
+    def capture(self, frame: int, step: int, slot: int) -> None:
         """Copy the state in a slot, the poses and the mean wrench since the last frame."""
-        rollout, frame = self.rollout, self.frame_of[step]
-        states = rollout.solver.states
+        states, row, count = self.rollout.solver.states, frame % self.room, self.size
         for name, array in self.fields.items():
-            count = self.size
-            wp.copy(array, states.fields[name], dest_offset=frame * count, src_offset=slot * count, count=count)
+            wp.copy(array, states.fields[name], dest_offset=row * count, src_offset=slot * count, count=count)
         self.strains.look(step, slot)
-        if rollout.model.colliders:
-            self._capture_colliders(step, frame)
+        if self.rollout.model.colliders:
+            self._capture_colliders(frame, step)
 
-    def _capture_colliders(self, step: int, frame: int) -> None:
-        rollout, work = self.rollout, self.rollout.solver.work
-        self.poses[frame] = rollout.binding.poses_at(step, rollout.control_every)
-        if frame:
-            total = work.wrench.numpy().reshape(rollout.model.threads, *self.wrenches.shape[1:]).sum(axis=0)
-            self.wrenches[frame] = total / self._span(step)
+    def _capture_colliders(self, frame: int, step: int) -> None:
+        rollout, work, row = self.rollout, self.rollout.solver.work, frame % self.room
+        self.poses[row] = rollout.binding.poses_at(step, rollout.control_every)
+        total = work.wrench.numpy().reshape(rollout.model.threads, *self.wrenches.shape[1:]).sum(axis=0)
+        self.wrenches[row] = total / self._span(frame) if frame else 0.0
         work.wrench.zero_()
 
-    def _span(self, step: int) -> int:
-        frame = self.frame_of[step]
-        return step - self.rollout.frame_steps[frame - 1] if frame else 1
+    def _span(self, frame: int) -> int:
+        """Substeps from the frame before to this one."""
+        steps = self.rollout.frame_steps
+        return steps[frame] - steps[frame - 1] if frame else 1
 
     def arrays(self, count: int) -> dict[str, np.ndarray]:
         rollout, model, arrays = self.rollout, self.rollout.model, {}
         for field, flat in self.fields.items():
-            table = flat.numpy().reshape(len(rollout.frame_steps), self.size, *_tail(flat))
+            table = flat.numpy().reshape(self.room, self.size, *_tail(flat))
             for body in rollout.binding.bodies:
                 part = table[:count, body.start : body.end]
                 shape = (count, model.batch, body.items, *part.shape[2:])
@@ -88,7 +85,7 @@ class ParticleFrames(FrameBuffers):
         frames = len(self.rollout.frame_steps)
         dtype = model.precision.numpy
         host = {n: np.zeros((frames, self.size, *_tail(a)), dtype) for n, a in self.fields.items()}
-        self.dwrench = np.zeros_like(self.wrenches)
+        self.dwrench = np.zeros((frames, *self.wrenches.shape[1:]), dtype)
         used = set()
         for name, value in adjoints.items():
             owner, _, field = name.rpartition(".")
@@ -103,11 +100,12 @@ class ParticleFrames(FrameBuffers):
             self.adjoints[field] = wp.array(flat, dtype=self.fields[field].dtype, device=model.device)
 
     def add_adjoint(self, step: int) -> None:
-        if step not in self.frame_of:
+        frame = self.frame_of(step)
+        if frame is None:
             return
         for field, seeds in self.adjoints.items():
             target = self.rollout.solver.adjoint.fields[field]
-            first = self.frame_of[step] * self.size
+            first = frame * self.size
             part = seeds[first : first + self.size]
             wp.map(wp.add, target, part, out=target) if target.device.is_cuda else _add_in_place(target, part)
 
@@ -115,9 +113,8 @@ class ParticleFrames(FrameBuffers):
         """Set the adjoint of the wrench for the substeps that end at `step` or before, back to the frame below."""
         if self.dwrench is None or not self.rollout.model.colliders:
             return
-        frame = next(f for s, f in self.frame_of.items() if s >= step)
-        span = self._span(self.rollout.frame_steps[frame])
-        self.rollout.solver.work.dwrench.assign((self.dwrench[frame] / span).reshape(-1, 6))
+        frame = self.frame_after(step)
+        self.rollout.solver.work.dwrench.assign((self.dwrench[frame] / self._span(frame)).reshape(-1, 6))
 
 
 def _add_in_place(target: wp.array, part: wp.array) -> None:

@@ -17,8 +17,8 @@ class SpectralFrames(FrameBuffers):
     def __init__(self, rollout: "Rollout"):
         super().__init__(rollout)
         model: Any = rollout.model
-        self.model, self.basis, frames = model, rollout.solver.basis, len(rollout.frame_steps)
-        self.fields = {n: np.zeros((frames, *model.frame_shapes[n]), model.precision.numpy) for n in rollout.record}
+        self.model, self.basis = model, rollout.solver.basis
+        self.fields = {n: np.zeros((self.room, *model.frame_shapes[n]), model.precision.numpy) for n in rollout.record}
         self._state_fields = {field.name for field in model.equation.FIELDS} & set(rollout.record)
         self._derived = {
             name: LinearMap(derived.rows, model.components, self.basis.transform)
@@ -28,18 +28,19 @@ class SpectralFrames(FrameBuffers):
         self._adjoints: dict[str, np.ndarray] = {}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {f"{self.model.name}.{name}": array.shape for name, array in self.fields.items()}
+        frames = len(self.rollout.frame_steps)
+        return {f"{self.model.name}.{name}": (frames, *array.shape[1:]) for name, array in self.fields.items()}
 
-    def capture(self, step: int, slot: int) -> None:
-        frame, state = self.frame_of[step], self.rollout.solver.states.coefficients[slot][0]
+    def capture(self, frame: int, step: int, slot: int) -> None:
+        row, state = frame % self.room, self.rollout.solver.states.coefficients[slot][0]
         if self._state_fields:
             made = self.basis.unstack(self.model.arrays.host(self.basis.from_state(state)))
             for name in self._state_fields:
-                self.fields[name][frame] = made[name]
+                self.fields[name][row] = made[name]
         for name, rows in self._derived.items():
             points = rows.to_points(state, self.basis.transform.empty(len(rows.rows)))
             host = np.moveaxis(self.model.arrays.host(points), 0, -1)
-            self.fields[name][frame] = host.reshape(self.fields[name].shape[1:])
+            self.fields[name][row] = host.reshape(self.fields[name].shape[1:])
 
     def arrays(self, count: int) -> dict[str, np.ndarray]:
         return {f"{self.model.name}.{name}": array[:count].copy() for name, array in self.fields.items()}
@@ -48,9 +49,9 @@ class SpectralFrames(FrameBuffers):
         self._adjoints = {name.rpartition(".")[2]: value for name, value in adjoints.items()}
 
     def add_adjoint(self, step: int) -> None:
-        if step not in self.frame_of:
+        frame, target = self.frame_of(step), self.rollout.solver.adjoint.coefficients[0][0]
+        if frame is None:
             return
-        frame, target = self.frame_of[step], self.rollout.solver.adjoint.coefficients[0][0]
         given = {name: array[frame] for name, array in self._adjoints.items() if array[frame].any()}
         of_state = {n: g for n, g in given.items() if n in self._state_fields}
         if of_state:
