@@ -308,6 +308,8 @@ def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: 
         f"{arguments.law} from {arguments.data}: mean squared error of the coordinates {numbers['reconstruction']:.2e} m^2 "
         f"over {total} substeps{further}."
     )
+    if not made.trajectory.status.ok:
+        print(f"  Its motion does not last: {made.trajectory.status.message}")
     verdict = "" if small["stable"] else "; not stable, some small strains release energy: train longer, or on more"
     print(f"  Small strains see E = {small['E [Pa]']:.3g} Pa and nu = {small['nu']:.3g}{verdict}.")
     if not math.isfinite(result.loss):
