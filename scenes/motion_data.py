@@ -11,6 +11,7 @@ import numpy as np
 import sim
 from learn.identify.initial_velocity import estimated_velocity, recorded_velocity
 from scenes.registry import SceneSpec, find_scene, scenes
+from sim.materials import Material
 from sim.mpm.state import FIELDS
 from sim.recording_files import is_trajectory
 from sim.trajectory import host_array
@@ -71,6 +72,13 @@ class Motion:
         if name in self.truth:
             return np.asarray(self.truth[name][0, 0], np.float64)
         return _particles(self.scene, self.body)
+
+    @property
+    def true_law(self) -> Material | None:
+        """The law that made the motion: that of the scene, where states are known and its parameters are single numbers."""
+        law = next(entry["material"] for entry in self.scene.bodies if entry["name"] == self.body)
+        known = self.truth and isinstance(law, Material)
+        return law if known and all(isinstance(getattr(law, s.name), float) for s in law.PARAMETERS) else None
 
     @property
     def size(self) -> float:

@@ -5,6 +5,7 @@ files, a .pvd collection; `--scene` then gives the body as it is at the first fr
 starts windows from recorded states (teacher forcing; it needs positions, velocities, velocity gradients and deformation
 gradients), `positions` sees where points of the body are from the first frame on, and `clouds` sees points without
 knowing which is which. The law is saved as `law.safetensors` and fits any scene: `learn.models.laws.load_law`.
+`stress.png` shows its stress beside the truth's.
 
     pliant train law --data 'scan/*.ply' --interval 0.005 --units mm --scene my_scene.py --supervision clouds
 """
@@ -24,9 +25,13 @@ from learn.arguments import option
 from learn.identify.motion import Curriculum, MotionProblem
 from learn.identify.observation import ObservationProblem, observing_rollout, seen_objective, squared_errors
 from learn.models.laws import LAWS, RETURN_MAPS, save_law
+from learn.models.laws.stiffness import is_stable, isotropic_moduli, stiffness_at_rest
 from learn.objectives.at_times import substeps_around
 from learn.run import Run
+from learn.stress_plot import stress_plot
 from scenes.motion_data import Motion, Origin, is_recording, load_motion, record_motion
+from sim.atomic import write_atomically
+from sim.materials import Material
 
 EVALUATED_EVERY = 50  # substeps between the frames that errors are averaged over
 LONGER = 2.5  # times the substeps trained on
@@ -58,6 +63,7 @@ class Arguments:
     law: Literal[tuple(LAWS)] = option("hyperelastic", "the stress")  # type: ignore[valid-type]
     return_map: Literal[tuple(RETURN_MAPS)] = option("none", "the plastic part")  # type: ignore[valid-type]
     stress_scale: float = option(1e5, "typical stiffness [Pa], by which the network's output is multiplied")
+    strain_scale: float = option(3e-2, "typical strain at yield, with which a dissipative return map begins")
     supervision: Literal["state", "positions", "clouds"] = option("state", "what of the motion is seen")
     match: Literal["chamfer", "wasserstein"] = option("wasserstein", "how clouds are compared")
     tracked: int = option(0, "points seen, drawn with the seed; 0: all")
@@ -100,6 +106,8 @@ def make_law(arguments: Arguments) -> TorchLaw:
     options: dict[str, Any] = {"dtype": getattr(torch, arguments.dtype), "generator": generator}
     stress = LAWS[arguments.law](stress_scale=arguments.stress_scale, **options)
     plastic = RETURN_MAPS[arguments.return_map]
+    if arguments.return_map == "dissipative":
+        options["strain_scale"] = arguments.strain_scale
     return TorchLaw(stress, None if plastic is None else plastic(**options)).to(arguments.device)
 
 
@@ -253,17 +261,31 @@ def strains_seen(arguments: Arguments, motion: Motion, law: TorchLaw, total: int
         dtype=arguments.dtype,
         start=start_of(arguments, motion),
     )
-    return sim.StrainRange.of(made[name]) if made.frame_count else None
+    try:
+        return sim.StrainRange.of(made[name])
+    except sim.InputError:  # the law crushed the body on its way to a failure that the status tells
+        return None
+
+
+def at_rest(law: TorchLaw) -> dict[str, Any]:
+    """Young's modulus and Poisson's ratio of the law for small strains, and whether all of them cost energy."""
+    stiffness = stiffness_at_rest(law.kirchhoff)
+    youngs_modulus, poissons_ratio = isotropic_moduli(stiffness)
+    return {"E [Pa]": youngs_modulus, "nu": poissons_ratio, "stable": is_stable(stiffness)}
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The motion of a law from the first frame on, `substeps` long: frames [frame] in substeps, mean squared errors there [m^2]."""
+    """The motion of a law from the first frame on, `substeps` long: frames [frame] in substeps, mean squared errors there [m^2].
+
+    `truth` is the scene's own law, where it is one of single numbers.
+    """
 
     substeps: int
     steps: np.ndarray
     errors: np.ndarray
     trajectory: sim.Trajectory
+    truth: Material | None
 
     def error(self, steps: float = math.inf) -> float:
         """The mean up to a substep."""
@@ -277,7 +299,8 @@ def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: 
     numbers = {"reconstruction": made.error(total), "status": made.trajectory.status.message}
     if times > 1.0:
         numbers[f"time x{times:.3g}"] = made.error()
-    notes = {"data": arguments.data, "supervision": arguments.supervision, "errors [m^2]": numbers}
+    small = at_rest(law)
+    notes = {"data": arguments.data, "supervision": arguments.supervision, "errors [m^2]": numbers, "at rest": small}
     save_law(law, run.path("law.safetensors"), notes=notes)
     made.trajectory.save(run.path("best.npz"))
     further = f", {made.error():.2e} m^2 over {times:.3g} times as many" if times > 1.0 else ""
@@ -285,6 +308,10 @@ def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: 
         f"{arguments.law} from {arguments.data}: mean squared error of the coordinates {numbers['reconstruction']:.2e} m^2 "
         f"over {total} substeps{further}."
     )
+    if not made.trajectory.status.ok:
+        print(f"  Its motion does not last: {made.trajectory.status.message}")
+    verdict = "" if small["stable"] else "; not stable, some small strains release energy: train longer, or on more"
+    print(f"  Small strains see E = {small['E [Pa]']:.3g} Pa and nu = {small['nu']:.3g}{verdict}.")
     if not math.isfinite(result.loss):
         print(
             f"  The first law did not last {total} substeps; begin with fewer, for example --windows {total // 5} {total}."
@@ -292,6 +319,7 @@ def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: 
     for sentence in (*result.report, f"Everything is in {run.folder}; load the law with learn.models.laws.load_law."):
         print(f"  {sentence}")
     if arguments.pictures:
+        write_atomically(run.path("stress.png"), stress_plot(law, truth=made.truth))
         sim.view(made.trajectory, output=run.path("strip.png"), strip=5)
         sim.view(made.trajectory, output=run.path("motion.mp4"))
 
@@ -314,4 +342,4 @@ def predict(arguments: Arguments, motion: Motion, law: TorchLaw) -> Prediction:
     )
     match = "markers" if known else arguments.match
     errors = squared_errors(trajectory, recording, motion.body, motion.particles, match=match)
-    return Prediction(motion.steps, recording.times[1:] / motion.dt, errors[1:], trajectory)
+    return Prediction(motion.steps, recording.times[1:] / motion.dt, errors[1:], trajectory, motion.true_law)

@@ -56,5 +56,5 @@ class SimulationError(PliantError, RuntimeError):
     """A rollout could not go on; `.status` says where and why."""
 
     def __init__(self, status: Status):
-        super().__init__(status.message)
+        super().__init__(" ".join((status.message, *status.warnings)))
         self.status = status

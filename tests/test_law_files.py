@@ -78,7 +78,11 @@ def test_files_that_are_no_law_get_their_sentence(tmp_path):
     (tmp_path / "text.safetensors").write_text("hello " * 100)
     torch.save({"a": 1}, tmp_path / "old.pt")
     safetensors.torch.save_file({"a": torch.zeros(2)}, str(tmp_path / "other.safetensors"))
-    for name, reason in (("text.safetensors", "damaged"), ("old.pt", "damaged"), ("other.safetensors", "without a law")):
+    for name, reason in (
+        ("text.safetensors", "damaged"),
+        ("old.pt", "damaged"),
+        ("other.safetensors", "without a law"),
+    ):
         with pytest.raises(InputError, match=reason):
             load_law(tmp_path / name)
     with pytest.raises(InputError, match="found no file"):

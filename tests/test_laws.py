@@ -55,17 +55,42 @@ def test_products_agree_with_finite_differences(cls):
     assert torch.autograd.gradcheck(lambda F, *_: law(F), (F, *law.parameters()), rtol=1e-5, atol=1e-7)
 
 
-def test_the_energy_grows_without_bound():
-    law = make(HyperelasticNetwork, gain=1.0)
-    with torch.no_grad():
-        squeezed = [float(law.energy((c * EYE)[None])) for c in (1e-1, 1e-3, 1e-5)]
-        stretched = [float(law.energy((c * EYE)[None])) for c in (1e1, 1e2, 1e3)]
-    assert squeezed[0] < squeezed[1] < squeezed[2] and stretched[0] < stretched[1] < stretched[2]
+@pytest.mark.parametrize("cls", with_prior("growth"))
+@pytest.mark.parametrize(
+    "squeeze",
+    [
+        lambda x: (x, x, x),  # J -> 0 in every direction,
+        lambda x: (1.0, x, 1.0),  # in one,
+        lambda x: (1.0 / x, x, x),  # while another grows,
+        lambda x: (1.0 / x, x, 1.0),  # and |F| -> infinity at J = 1,
+        lambda x: (1.0 / x, 1.0, 1.0),  # in one direction,
+        lambda x: (1.0 / x, 1.0 / x, 1.0 / x),  # and in all
+    ],
+)
+def test_the_energy_grows_without_bound(cls, squeeze):
+    """Along every way to J = 0 or |F| = infinity. So far out each step adds to the energy, because log^2 J and |F|^2 have
+    overtaken log J and |F| with the slopes that these weights give (larger weights are overtaken farther out)."""
+    for seed in range(3):
+        law = make(cls, seed, spread=0.1)
+        far = torch.stack([torch.diag(torch.tensor(squeeze(x), dtype=torch.float64)) for x in (1e-5, 1e-6, 1e-7)])
+        with torch.no_grad():
+            near, further, furthest = (float(psi) for psi in law.energy(far))
+        assert 1.0 < near < further < furthest
 
 
 @pytest.mark.parametrize("cls", [ElasticNetwork, PlasticNetwork])
 def test_the_papers_networks_have_its_number_of_parameters(cls):
     assert sum(w.numel() for w in cls().parameters()) == 5504
+
+
+@pytest.mark.parametrize("cls", ALL)
+def test_what_is_not_finite_stays_so_instead_of_raising(cls):
+    law = make(cls, spread=0.1)
+    for bad in (torch.nan, torch.inf):
+        with torch.no_grad():
+            value, saved = law.evaluate(torch.full((2, 3, 3), bad, dtype=torch.float64))
+            law.pull_back(saved, torch.ones_like(value))
+        assert not torch.isfinite(value).any()
 
 
 @pytest.mark.parametrize("cls", ALL)

@@ -1,5 +1,6 @@
 """Learned constitutive laws: each maps deformation gradients [n, 3, 3] to Kirchhoff stresses or to plastic ones."""
 
+from learn.models.laws.anisotropic import AnisotropicNetwork
 from learn.models.laws.card import load_law, save_law
 from learn.models.laws.dissipative import DissipativeReturnMap
 from learn.models.laws.hyperelastic import HyperelasticNetwork
@@ -15,6 +16,7 @@ from learn.models.laws.spline import SplineLaw
 __all__ = [
     "LAWS",
     "RETURN_MAPS",
+    "AnisotropicNetwork",
     "DissipativeReturnMap",
     "ElasticNetwork",
     "HenckyLaw",

@@ -10,7 +10,9 @@ from sim.precision import Precision
 
 UNIT = math.log(math.e - 1.0)  # softplus of this is 1
 FLOOR = 1e-4  # least limit over strain_scale, so that nothing divides by zero
-BRISK = 5.0  # by which the two volumetric limits' outputs are multiplied: one rate of learning serves them and the radius
+BRISK = (
+    5.0  # by which the two volumetric limits' outputs are multiplied: one rate of learning serves them and the radius
+)
 
 
 @functools.cache

@@ -28,7 +28,7 @@ class HyperelasticNetwork(NeuralLaw):
 
     FEATURES, ASSEMBLY = STRETCH_INVARIANTS, INVARIANT_STRESS
     PRIORS: ClassVar[frozenset[str]] = frozenset(
-        {"zero at rest", "objective", "symmetric", "isotropic", "conservative"}
+        {"zero at rest", "objective", "symmetric", "isotropic", "conservative", "growth"}
     )
 
     def __init__(

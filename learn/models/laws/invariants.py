@@ -1,16 +1,24 @@
 """Baseline: a stress of invariants alone, isotropic and symmetric, but of no energy."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import torch
 
 from learn.models.laws.direct import DirectNetwork
-from learn.models.laws.strain import INVARIANT_STRESS, STRETCH_INVARIANTS
+from learn.models.laws.strain import ISOTROPIC_STRESS, STRETCH_INVARIANTS
 
 
 class InvariantNetwork(DirectNetwork):
-    """tau = c_1 R F^T + c_2 F F^T / |F| + c_3 I, with c from a network of (tr U - 3, |F| - sqrt(3), log J).
+    """tau = c_1 (V - I) + c_2 (V^2 - I) + (c_3 log J + c_4 (|F| - sqrt(3))) I, F = V R.
 
-    Any isotropic elastic stress has this form (Rivlin and Ericksen); without biases it is zero at rest.
+    c comes from a network, with biases, of (tr U - 3, |F| - sqrt(3), log J). Any isotropic elastic stress that is zero
+    at rest has this form (Rivlin and Ericksen). c_1 starts at half the stress scale, so that shear is resisted.
     """
 
-    FEATURES, ASSEMBLY, SIZES = STRETCH_INVARIANTS, INVARIANT_STRESS, (3, 64, 64, 3)
+    FEATURES, ASSEMBLY, SIZES, BIAS = STRETCH_INVARIANTS, ISOTROPIC_STRESS, (3, 64, 64, 4), True
     PRIORS: ClassVar[frozenset[str]] = frozenset({"zero at rest", "objective", "symmetric", "isotropic"})
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        with torch.no_grad():
+            self.network.biases[-1][0] = 0.5

@@ -17,7 +17,15 @@ class NeuralLaw(torch.nn.Module, abc.ABC):
     """F [n, 3, 3] -> T(F, c(f(F))) [n, 3, 3] with features f, learned coefficients c and an assembled tensor T.
 
     It is an `ExplicitLaw`: it brings its own vector-Jacobian product, so that a rollout keeps no graph. Differentiable
-    once, by autograd too. `PRIORS` names what holds for any weights.
+    once, by autograd too. `PRIORS` names what holds for any weights:
+
+        zero at rest, identity at rest    tau(I) = 0, or F(I) = I for a return map
+        objective                         T(Q F) = Q T(F) Q^T for rotations Q, or Q F(F_trial) for a return map
+        isotropic                         T(F Q) = T(F), or F(F_trial) Q
+        symmetric, conservative           tau = tau^T; tau = dpsi/dF F^T of an `energy` psi
+        growth                            psi -> infinity as J -> 0 and as |F| -> infinity
+        ordered                           greater stretch, greater stress; tension for a larger volume
+        dissipative                       no return raises the energy of an ordered law
     """
 
     FEATURES: ClassVar[Features]

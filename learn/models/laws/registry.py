@@ -1,5 +1,6 @@
 """The learned laws by the names that `pliant train law` takes, and by the class names that a law on disk carries."""
 
+from learn.models.laws.anisotropic import AnisotropicNetwork
 from learn.models.laws.dissipative import DissipativeReturnMap
 from learn.models.laws.hyperelastic import HyperelasticNetwork
 from learn.models.laws.invariants import InvariantNetwork
@@ -12,6 +13,7 @@ from learn.models.laws.spline import SplineLaw
 
 LAWS: dict[str, type[NeuralLaw]] = {
     "hyperelastic": HyperelasticNetwork,
+    "anisotropic": AnisotropicNetwork,
     "hencky": HenckyLaw,
     "stvk": SaintVenantKirchhoffLaw,
     "spline": SplineLaw,

@@ -85,13 +85,16 @@ class SplineLaw(NeuralLaw):
         return dk, [moduli * torch.stack([dmu, dlame]), dslopes]
 
     def _place(self, k: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Indices [n, 3, 4] of the splines alive at k, the position in their interval, and whether k is in the extent."""
+        """Indices [n, 3, 4] of the splines alive at k, the position in their interval, and whether k is in the extent.
+
+        What is not finite keeps a valid index and a position that is not finite: the rollout's status tells of it.
+        """
         u = (k + self.extent) / self.spacing
         cells = self.slopes.shape[1] - 3
         inside = u.clamp(0.0, float(cells))
         cell = inside.floor().clamp(max=cells - 1.0)
         row = torch.arange(3, device=k.device)[:, None] * self.slopes.shape[1]
-        index = row + cell.long()[..., None] + torch.arange(4, device=k.device)
+        index = row + cell.long().clamp(0, cells - 1)[..., None] + torch.arange(4, device=k.device)
         return index, inside - cell, u == inside
 
     def _slopes(self, k: torch.Tensor) -> tuple[torch.Tensor, Any]:

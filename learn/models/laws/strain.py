@@ -11,7 +11,7 @@ import warp as wp
 from learn.native import strain as lanes
 from learn.pointwise import Assembly, Features
 from sim.linalg.eigen import symmetric_eigen
-from sim.linalg.matrix import cofactor
+from sim.linalg.matrix import cofactor, spherical
 from sim.linalg.polar import polar_factors, polar_rotation, polar_vjp
 from sim.precision import Precision
 
@@ -205,6 +205,21 @@ def green_stress(p: Precision) -> Callable:
     return stress
 
 
+@functools.cache
+def isotropic_stress(p: Precision) -> Callable:
+    """Warp function (F, c[4]) -> c_1 (V - I) + c_2 (V^2 - I) + (c_3 log J + c_4 (|F| - sqrt(3))) I, F = V R."""
+    real, mat33, vec4, rotation, diagonal = p.real, p.mat33, p.vec4, polar_rotation(p), spherical(p)
+
+    @wp.func(inline=True)
+    def stress(F: mat33, c: vec4) -> mat33:
+        Ft = wp.transpose(F)
+        size = wp.sqrt(wp.ddot(F, F)) - real(wp.static(3.0**0.5))
+        pressure = c[2] * wp.log(wp.determinant(F)) + c[3] * size - c[0] - c[1]
+        return c[0] * (F * wp.transpose(rotation(F))) + c[1] * (F * Ft) + diagonal(pressure)
+
+    return stress
+
+
 STRETCHES_STRAIN_VOLUME = Features(
     stretches_strain_volume, 13, stretches_strain_volume_vjp, lanes=lanes.STRETCHES_STRAIN_VOLUME
 )
@@ -214,3 +229,4 @@ ROTATED_STRESS = Assembly(rotated_stress, 9, lanes=lanes.ROTATED_STRESS)
 ROTATED_CORRECTION = Assembly(rotated_correction, 9, lanes=lanes.rotated_correction(PLASTIC_SCALE))
 INVARIANT_STRESS = Assembly(invariant_stress, 3)
 GREEN_STRESS = Assembly(green_stress, 2)
+ISOTROPIC_STRESS = Assembly(isotropic_stress, 4)
