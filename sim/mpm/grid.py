@@ -1,8 +1,9 @@
 """The grid part of an MPM step: velocity from momentum, contact with every collider, walls; and its adjoint.
 
 Each CPU thread scatters into its own copy of the nodes; the copies are summed here and cleared for the next scatter.
-A launch item takes `span` nodes in a row, on a CPU a whole line along z, and lines that no particle touched are skipped:
-most of the grid of a small scene is empty (measured, 12 ns a node without this, more than the particles cost).
+A launch item takes `lines` times `span` nodes in a row, on a CPU a whole plane across x, and planes and lines along z
+that no particle touched are skipped: most of the grid of a small scene is empty (measured, 12 ns a node without this, and
+9 ns a line when each was an item of the adjoint, more than the particles cost).
 """
 
 import functools
@@ -179,6 +180,7 @@ def _update(p: Precision) -> wp.Kernel:
     def update(
         grid: Grid,
         first: int,
+        lines: int,
         span: int,
         copies: int,
         keep: int,
@@ -187,6 +189,7 @@ def _update(p: Precision) -> wp.Kernel:
         walls: modes6,
         clock: wp.array(dtype=int),
         active: wp.array(dtype=int),
+        slabs: wp.array(dtype=int),
         solids: wp.array(dtype=Solid),
         frames: wp.array(dtype=frame13),
         friction: wp.array(dtype=real),
@@ -196,38 +199,43 @@ def _update(p: Precision) -> wp.Kernel:
         wrench: wp.array(dtype=vec6),
     ):
         count = velocity.shape[0]
-        start = (wp.tid() + first) * span
-        if active[start // grid.nz] != clock[STEP]:
+        item = wp.tid() + first
+        step = clock[STEP]
+        if slabs[item * lines * span // (grid.ny * grid.nz)] != step:
             return
-        for node in range(start, start + span):
-            q = total(nodes, node, copies, count)
-            m = q[3]
-            if m <= real(0.0):
+        for line in range(lines):
+            start = (item * lines + line) * span
+            if active[start // grid.nz] != step:
                 continue
-            if keep == 0:
-                clear(nodes, node, copies, count)
-            v = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
-            plane = grid.ny * grid.nz
-            i = node // plane
-            environment = i // grid.nx
-            i = i - environment * grid.nx
-            j = (node // grid.nz) % grid.ny
-            k = node % grid.nz
-            x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
-            for c in range(solids.shape[0]):
-                e = c * batch + environment
-                before = v
-                v = after(before, x, grid.dx, solids[c], frames[e], friction[e], distances)
-                if wp.max(wp.abs(before - v)) > real(0.0):
-                    force = (before - v) * (m / grid.dt)
-                    torque = wp.cross(x - vec3(frames[e][0], frames[e][1], frames[e][2]), force)
-                    wp.atomic_add(
-                        wrench,
-                        thread * wrench.shape[0] // copies + e,
-                        vec6(force[0], force[1], force[2], torque[0], torque[1], torque[2]),
-                    )
-            v = wp.cw_mul(v, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls))
-            velocity[node] = vec4(v[0], v[1], v[2], real(0.0))
+            for node in range(start, start + span):
+                q = total(nodes, node, copies, count)
+                m = q[3]
+                if m <= real(0.0):
+                    continue
+                if keep == 0:
+                    clear(nodes, node, copies, count)
+                v = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
+                plane = grid.ny * grid.nz
+                i = node // plane
+                environment = i // grid.nx
+                i = i - environment * grid.nx
+                j = (node // grid.nz) % grid.ny
+                k = node % grid.nz
+                x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
+                for c in range(solids.shape[0]):
+                    e = c * batch + environment
+                    before = v
+                    v = after(before, x, grid.dx, solids[c], frames[e], friction[e], distances)
+                    if wp.max(wp.abs(before - v)) > real(0.0):
+                        force = (before - v) * (m / grid.dt)
+                        torque = wp.cross(x - vec3(frames[e][0], frames[e][1], frames[e][2]), force)
+                        wp.atomic_add(
+                            wrench,
+                            thread * wrench.shape[0] // copies + e,
+                            vec6(force[0], force[1], force[2], torque[0], torque[1], torque[2]),
+                        )
+                v = wp.cw_mul(v, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls))
+                velocity[node] = vec4(v[0], v[1], v[2], real(0.0))
 
     return update
 
@@ -246,6 +254,7 @@ def _update_vjp(p: Precision) -> wp.Kernel:
     def update_vjp(
         grid: Grid,
         first: int,
+        lines: int,
         span: int,
         copies: int,
         batch: int,
@@ -253,6 +262,7 @@ def _update_vjp(p: Precision) -> wp.Kernel:
         walls: modes6,
         clock: wp.array(dtype=int),
         active: wp.array(dtype=int),
+        slabs: wp.array(dtype=int),
         solids: wp.array(dtype=Solid),
         frames: wp.array(dtype=frame13),
         friction: wp.array(dtype=real),
@@ -265,52 +275,57 @@ def _update_vjp(p: Precision) -> wp.Kernel:
         dfriction: wp.array(dtype=real),
     ):
         count = dnodes.shape[0]
-        start = (wp.tid() + first) * span
-        if active[start // grid.nz] != clock[STEP]:
+        item = wp.tid() + first
+        step = clock[STEP]
+        if slabs[item * lines * span // (grid.ny * grid.nz)] != step:
             return
-        for node in range(start, start + span):
-            q = total(nodes, node, copies, count)
-            m = q[3]
-            if m <= real(0.0):
+        for line in range(lines):
+            start = (item * lines + line) * span
+            if active[start // grid.nz] != step:
                 continue
-            adjoint = total(dvelocity, node, copies, count)
-            clear(nodes, node, copies, count)
-            clear(dvelocity, node, copies, count)
-            A = vec3(adjoint[0], adjoint[1], adjoint[2])
-            v0 = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
-            dm = real(0.0)
-            plane = grid.ny * grid.nz
-            i = node // plane
-            environment = i // grid.nx
-            i = i - environment * grid.nx
-            j = (node // grid.nz) % grid.ny
-            k = node % grid.nz
-            x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
-            colliders = solids.shape[0]
-            v = chain(v0, colliders, x, grid.dx, environment, batch, solids, frames, friction, distances)
-            A = wp.cw_mul(A, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls))
-            for back in range(colliders):
-                last = colliders - 1 - back
-                v = chain(v0, last, x, grid.dx, environment, batch, solids, frames, friction, distances)
-                e = last * batch + environment
-                frame = frames[e]
-                solid = solids[last]
-                change = after(v, x, grid.dx, solid, frame, friction[e], distances) - v
-                if wp.max(wp.abs(change)) > real(0.0):
-                    near = vec11(real(0.0))
-                    if solid.kind == wp.static(MESH_KIND):
-                        near = around(local(x, frame), solid, distances)
-                    corners = vec8(near[0], near[1], near[2], near[3], near[4], near[5], near[6], near[7])
-                    cell = vec3(near[8], near[9], near[10])
-                    gv, gm, gframe, gfriction, g4, g5, g6, g7, g8, g9, g10, g11, g12, g13, g14 = wp.grad(contracted)(
-                        v, m, frame, friction[e], x, solid.kind, solid.surface, solid.size, corners, cell,
-                        solid.spacing, grid.dx, real(1.0) / grid.dt, A, dwrench[e],
-                    )  # fmt: skip
-                    A = gv
-                    dm += gm
-                    wp.atomic_add(dframes, thread * batch * colliders + e, gframe)
-                    wp.atomic_add(dfriction, thread * batch * colliders + e, gfriction)
-            A = A / (m + grid.mass_floor)
-            dnodes[node] = vec4(A[0], A[1], A[2], dm - wp.dot(A, v0))
+            for node in range(start, start + span):
+                q = total(nodes, node, copies, count)
+                m = q[3]
+                if m <= real(0.0):
+                    continue
+                adjoint = total(dvelocity, node, copies, count)
+                clear(nodes, node, copies, count)
+                clear(dvelocity, node, copies, count)
+                A = vec3(adjoint[0], adjoint[1], adjoint[2])
+                v0 = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
+                dm = real(0.0)
+                plane = grid.ny * grid.nz
+                i = node // plane
+                environment = i // grid.nx
+                i = i - environment * grid.nx
+                j = (node // grid.nz) % grid.ny
+                k = node % grid.nz
+                x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
+                colliders = solids.shape[0]
+                v = chain(v0, colliders, x, grid.dx, environment, batch, solids, frames, friction, distances)
+                A = wp.cw_mul(A, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls))
+                for back in range(colliders):
+                    last = colliders - 1 - back
+                    v = chain(v0, last, x, grid.dx, environment, batch, solids, frames, friction, distances)
+                    e = last * batch + environment
+                    frame = frames[e]
+                    solid = solids[last]
+                    change = after(v, x, grid.dx, solid, frame, friction[e], distances) - v
+                    if wp.max(wp.abs(change)) > real(0.0):
+                        near = vec11(real(0.0))
+                        if solid.kind == wp.static(MESH_KIND):
+                            near = around(local(x, frame), solid, distances)
+                        corners = vec8(near[0], near[1], near[2], near[3], near[4], near[5], near[6], near[7])
+                        cell = vec3(near[8], near[9], near[10])
+                        gv, gm, gframe, gfriction, g4, g5, g6, g7, g8, g9, g10, g11, g12, g13, g14 = wp.grad(contracted)(
+                            v, m, frame, friction[e], x, solid.kind, solid.surface, solid.size, corners, cell,
+                            solid.spacing, grid.dx, real(1.0) / grid.dt, A, dwrench[e],
+                        )  # fmt: skip
+                        A = gv
+                        dm += gm
+                        wp.atomic_add(dframes, thread * batch * colliders + e, gframe)
+                        wp.atomic_add(dfriction, thread * batch * colliders + e, gfriction)
+                A = A / (m + grid.mass_floor)
+                dnodes[node] = vec4(A[0], A[1], A[2], dm - wp.dot(A, v0))
 
     return update_vjp

@@ -52,7 +52,9 @@ class Workspace:
         self.clock = new(3, dtype=int)
         self.status = new(4 * threads, dtype=int)
         self.nodes = new(nodes * threads, dtype=p.vec4)
-        self.active = wp.full(nodes // model.grid_spec.counts[2], -1, dtype=int, device=model.device)
+        nx, ny, nz = model.grid_spec.counts
+        self.active = wp.full(nodes // nz, -1, dtype=int, device=model.device)
+        self.slabs = wp.full(nodes // (ny * nz), -1, dtype=int, device=model.device)
         self.velocity = new(nodes, dtype=p.vec4)
         self.tau = new(particles, dtype=p.mat33)
         self.frames = new(frames, dtype=p.vector(FRAME))
@@ -139,10 +141,11 @@ class MPMSolver:
         """Model, bound parameters, workspace, stored states and adjoint state."""
         return self.model, self.binding, self.work, self.states.fields, self.adjoint.fields
 
-    def _lines(self) -> tuple[int, int]:
-        """Launch items of the grid kernels and nodes an item: lines along z on a CPU, single nodes on a GPU."""
-        span = 1 if self.model.device.is_cuda else self.model.grid_spec.counts[2]
-        return self.model.node_count // span, span
+    def _pieces(self) -> tuple[int, int, int]:
+        """Launch items of the grid kernels, lines an item and nodes a line: planes of x on a CPU, single nodes on a GPU."""
+        _, ny, nz = self.model.grid_spec.counts
+        lines, span = (1, 1) if self.model.device.is_cuda else (ny, nz)
+        return self.model.node_count // (lines * span), lines, span
 
     def shares(self, start: int, end: int, total: int) -> list[tuple[int, int]]:
         """(first, count) of the part of [start, end) in each thread's share of [0, total)."""
@@ -230,7 +233,7 @@ class MPMSolver:
             program, self._transfers.p2g, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
-                s["position"], s["velocity"], C, w.tau, self._copy(w.nodes, t), w.active, self._status(t),
+                s["position"], s["velocity"], C, w.tau, self._copy(w.nodes, t), w.active, w.slabs, self._status(t),
             ],
         )  # fmt: skip
 
@@ -247,12 +250,12 @@ class MPMSolver:
 
     def _update(self, program: Program, *, keep: int) -> None:
         m, b, w, _, _ = self._arrays()
-        lines, span = self._lines()
+        items, lines, span = self._pieces()
         program.phase()
         self._each(
-            program, self._grid.update, 0, lines, lines,
+            program, self._grid.update, 0, items, items,
             lambda first, t: [
-                m.grid, first, span, self.threads, keep, m.batch, t, m.walls, w.clock, w.active,
+                m.grid, first, lines, span, self.threads, keep, m.batch, t, m.walls, w.clock, w.active, w.slabs,
                 m.solids, w.frames, b.friction, m.distances, w.nodes, w.velocity, w.wrench,
             ],
         )  # fmt: skip
@@ -298,12 +301,12 @@ class MPMSolver:
 
     def _update_vjp(self, program: Program) -> None:
         m, b, w, _, _ = self._arrays()
-        lines, span = self._lines()
+        items, lines, span = self._pieces()
         program.phase()
         self._each(
-            program, self._grid.update_vjp, 0, lines, lines,
+            program, self._grid.update_vjp, 0, items, items,
             lambda first, t: [
-                m.grid, first, span, self.threads, m.batch, t, m.walls, w.clock, w.active,
+                m.grid, first, lines, span, self.threads, m.batch, t, m.walls, w.clock, w.active, w.slabs,
                 m.solids, w.frames, b.friction, m.distances, w.nodes, w.dvelocity, w.dwrench, w.dnodes, w.dframes, b.dfriction,
             ],
         )  # fmt: skip

@@ -8,7 +8,8 @@ d_i = x_i - x_p. With mass m, rest volume V and D^-1 = 4 / dx^2:
 
 Source: Hu et al., A Moving Least Squares Material Point Method (2018), eqs. 17 and 29; Jiang et al., APIC (2015).
 State arrays hold several time slots one after the other; `clock` says which slot is read and which is written. The
-scatter marks the lines of nodes along z that it touches with the number of the substep, so that the grid skips the others.
+scatter marks the planes of nodes across x and the lines of nodes along z that it touches with the number of the substep, so
+that the grid skips the others.
 """
 
 import functools
@@ -136,6 +137,7 @@ def _p2g(p: Precision) -> wp.Kernel:
         tau: wp.array(dtype=mat33),
         nodes: wp.array(dtype=vec4),
         active: wp.array(dtype=int),
+        slabs: wp.array(dtype=int),
         status: wp.array(dtype=int),
     ):
         i = wp.tid() + first
@@ -162,6 +164,7 @@ def _p2g(p: Precision) -> wp.Kernel:
         scatter(nodes, corner, grid.nz, grid.ny * grid.nz, wx, wy, wz, q, a0, a1, a2)
         line = (corner - bz) // grid.nz
         for ix in range(3):
+            slabs[line // grid.ny + ix] = clock[STEP]
             for iy in range(3):
                 active[line + ix * grid.ny + iy] = clock[STEP]
 

@@ -100,6 +100,20 @@ def _before_contact(p: Precision) -> wp.Function:
 
 
 @functools.cache
+def _after_walls(p: Precision) -> wp.Function:
+    """Warp function: keep of the tangents of a node's velocity what the walls let through, and drop that of its mass."""
+    real, vec3, vec4 = p.real, p.vec3, p.vec4
+
+    @wp.func
+    def write(node: int, count: int, directions: int, kept: vec3, velocity_dot: wp.array(dtype=vec4)):
+        for d in range(directions):
+            r = velocity_dot[d * count + node]
+            velocity_dot[d * count + node] = vec4(r[0] * kept[0], r[1] * kept[1], r[2] * kept[2], real(0.0))
+
+    return write
+
+
+@functools.cache
 def _update(p: Precision) -> wp.Kernel:
     """Tangent of `update`; clears the scattered momentum and mass, and their tangents, for the next substep.
 
@@ -108,12 +122,14 @@ def _update(p: Precision) -> wp.Kernel:
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid, modes6 = grid_struct(p), solid_struct(p), wp.types.vector(6, int)
     after, after_tangent, passes = node_contact(p), _contact(p), wall_filter(p)
-    (total, clear), before_contact, impulse = node_copies(p), _before_contact(p), _impulse(p)
+    (total, clear), impulse = node_copies(p), _impulse(p)
+    before_contact, after_walls = _before_contact(p), _after_walls(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def update_tangent(
         grid: Grid,
         first: int,
+        lines: int,
         span: int,
         copies: int,
         batch: int,
@@ -122,6 +138,7 @@ def _update(p: Precision) -> wp.Kernel:
         walls: modes6,
         clock: wp.array(dtype=int),
         active: wp.array(dtype=int),
+        slabs: wp.array(dtype=int),
         solids: wp.array(dtype=Solid),
         frames: wp.array(dtype=frame13),
         friction: wp.array(dtype=real),
@@ -135,48 +152,50 @@ def _update(p: Precision) -> wp.Kernel:
     ):
         count = nodes.shape[0] // copies
         bodies = frames.shape[0]
-        start = (wp.tid() + first) * span
-        if active[start // grid.nz] != clock[STEP]:
+        item = wp.tid() + first
+        step = clock[STEP]
+        if slabs[item * lines * span // (grid.ny * grid.nz)] != step:
             return
-        for node in range(start, start + span):
-            q = total(nodes, node, copies, count)
-            m = q[3]
-            if m <= real(0.0):
+        for line in range(lines):
+            start = (item * lines + line) * span
+            if active[start // grid.nz] != step:
                 continue
-            clear(nodes, node, copies, count)
-            v = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
-            before_contact(node, count, copies, directions, v, m + grid.mass_floor, nodes_dot, velocity_dot)
-            plane = grid.ny * grid.nz
-            i = node // plane
-            environment = i // grid.nx
-            i = i - environment * grid.nx
-            j = (node // grid.nz) % grid.ny
-            k = node % grid.nz
-            x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
-            for c in range(solids.shape[0]):
-                e = c * batch + environment
-                before = v
-                v = after(before, x, grid.dx, solids[c], frames[e], friction[e], distances)
-                change = before - v
-                if wp.max(wp.abs(change)) > real(0.0):
-                    arm = x - vec3(frames[e][0], frames[e][1], frames[e][2])
-                    for d in range(directions):
-                        r = velocity_dot[d * count + node]
-                        frame_ = frames_dot[d * bodies + e]
-                        old = vec3(r[0], r[1], r[2])
-                        new = after_tangent(
-                            before, x, grid.dx, solids[c], frames[e], friction[e], distances, old, frame_,
-                            friction_dot[d * bodies + e],
-                        )  # fmt: skip
-                        velocity_dot[d * count + node] = vec4(new[0], new[1], new[2], r[3])
-                        turned = wp.cross(vec3(frame_[0], frame_[1], frame_[2]), m * change)
-                        taken = impulse(before, v, r[3], arm) + impulse(old, new, m, arm)
-                        taken = taken - vec6(real(0.0), real(0.0), real(0.0), turned[0], turned[1], turned[2])
-                        wp.atomic_add(wrench_dot, (thread * directions + d) * bodies + e, taken / grid.dt)
-            kept = passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls)
-            for d in range(directions):
-                r = velocity_dot[d * count + node]
-                velocity_dot[d * count + node] = vec4(r[0] * kept[0], r[1] * kept[1], r[2] * kept[2], real(0.0))
+            for node in range(start, start + span):
+                q = total(nodes, node, copies, count)
+                m = q[3]
+                if m <= real(0.0):
+                    continue
+                clear(nodes, node, copies, count)
+                v = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
+                before_contact(node, count, copies, directions, v, m + grid.mass_floor, nodes_dot, velocity_dot)
+                plane = grid.ny * grid.nz
+                i = node // plane
+                environment = i // grid.nx
+                i = i - environment * grid.nx
+                j = (node // grid.nz) % grid.ny
+                k = node % grid.nz
+                x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
+                for c in range(solids.shape[0]):
+                    e = c * batch + environment
+                    before = v
+                    v = after(before, x, grid.dx, solids[c], frames[e], friction[e], distances)
+                    change = before - v
+                    if wp.max(wp.abs(change)) > real(0.0):
+                        arm = x - vec3(frames[e][0], frames[e][1], frames[e][2])
+                        for d in range(directions):
+                            r = velocity_dot[d * count + node]
+                            frame_ = frames_dot[d * bodies + e]
+                            old = vec3(r[0], r[1], r[2])
+                            new = after_tangent(
+                                before, x, grid.dx, solids[c], frames[e], friction[e], distances, old, frame_,
+                                friction_dot[d * bodies + e],
+                            )  # fmt: skip
+                            velocity_dot[d * count + node] = vec4(new[0], new[1], new[2], r[3])
+                            turned = wp.cross(vec3(frame_[0], frame_[1], frame_[2]), m * change)
+                            taken = impulse(before, v, r[3], arm) + impulse(old, new, m, arm)
+                            taken = taken - vec6(real(0.0), real(0.0), real(0.0), turned[0], turned[1], turned[2])
+                            wp.atomic_add(wrench_dot, (thread * directions + d) * bodies + e, taken / grid.dt)
+                after_walls(node, count, directions, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls), velocity_dot)
 
     return update_tangent
 

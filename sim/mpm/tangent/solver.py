@@ -100,12 +100,12 @@ class TangentSolver(MPMSolver):
 
     def _update_tangent(self, program: Program) -> None:
         m, b, w, _, _ = self._arrays()
-        (lines, span), dot = self._lines(), self.tangent
+        (items, lines, span), dot = self._pieces(), self.tangent
         program.phase()
         self._each(
-            program, grid_tangents(m.precision).update, 0, lines, lines,
+            program, grid_tangents(m.precision).update, 0, items, items,
             lambda first, t: [
-                m.grid, first, span, self.threads, m.batch, t, dot.count, m.walls, w.clock, w.active,
+                m.grid, first, lines, span, self.threads, m.batch, t, dot.count, m.walls, w.clock, w.active, w.slabs,
                 m.solids, w.frames, b.friction, m.distances, w.nodes,
                 dot.frames, dot.friction, dot.nodes, dot.velocity, dot.wrench,
             ],
