@@ -117,6 +117,23 @@ def node_contact(p: Precision) -> wp.Function:
 
 
 @functools.cache
+def node_place(p: Precision) -> wp.Function:
+    """Warp function: environment of a node, its indices along x, y and z, and its position."""
+    real, vec3, Grid = p.real, p.vec3, grid_struct(p)
+
+    @wp.func(inline=True)
+    def place(node: int, grid: Grid):
+        plane = node // (grid.ny * grid.nz)
+        environment = plane // grid.nx
+        i = plane - environment * grid.nx
+        j = (node // grid.nz) % grid.ny
+        k = node % grid.nz
+        return environment, i, j, k, grid.lower + grid.dx * vec3(real(i), real(j), real(k))
+
+    return place
+
+
+@functools.cache
 def node_copies(p: Precision) -> tuple[wp.Function, wp.Function]:
     """Warp functions: the sum of the threads' copies of a node, and the clearing of them."""
     real, vec4 = p.real, p.vec4
@@ -173,7 +190,7 @@ def grid_update(p: Precision) -> GridUpdate:
 def _update(p: Precision) -> wp.Kernel:
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid, modes6 = grid_struct(p), solid_struct(p), wp.types.vector(6, int)
-    after, passes = node_contact(p), wall_filter(p)
+    after, passes, place = node_contact(p), wall_filter(p), node_place(p)
     total, clear = node_copies(p)
 
     @wp.kernel(enable_backward=False, module="unique")
@@ -215,13 +232,7 @@ def _update(p: Precision) -> wp.Kernel:
                 if keep == 0:
                     clear(nodes, node, copies, count)
                 v = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
-                plane = grid.ny * grid.nz
-                i = node // plane
-                environment = i // grid.nx
-                i = i - environment * grid.nx
-                j = (node // grid.nz) % grid.ny
-                k = node % grid.nz
-                x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
+                environment, i, j, k, x = place(node, grid)
                 for c in range(solids.shape[0]):
                     e = c * batch + environment
                     before = v
@@ -245,7 +256,7 @@ def _update_vjp(p: Precision) -> wp.Kernel:
     """Adjoint of `update`; reads and clears the scattered adjoint of the velocity, writes that of (momentum, mass)."""
     real, vec3, vec4, vec6, frame13, vec8 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME), p.vector(8)
     Grid, Solid, modes6, vec11 = grid_struct(p), solid_struct(p), wp.types.vector(6, int), p.vector(11)
-    after, chain, passes = node_contact(p), contact_chain(p), wall_filter(p)
+    after, chain, passes, place = node_contact(p), contact_chain(p), wall_filter(p), node_place(p)
     around, local = distance_cell(p), local_point(p)
     total, clear = node_copies(p)
     contracted = contact_contraction(p)
@@ -294,13 +305,7 @@ def _update_vjp(p: Precision) -> wp.Kernel:
                 A = vec3(adjoint[0], adjoint[1], adjoint[2])
                 v0 = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
                 dm = real(0.0)
-                plane = grid.ny * grid.nz
-                i = node // plane
-                environment = i // grid.nx
-                i = i - environment * grid.nx
-                j = (node // grid.nz) % grid.ny
-                k = node % grid.nz
-                x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
+                environment, i, j, k, x = place(node, grid)
                 colliders = solids.shape[0]
                 v = chain(v0, colliders, x, grid.dx, environment, batch, solids, frames, friction, distances)
                 A = wp.cw_mul(A, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls))

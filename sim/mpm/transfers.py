@@ -53,27 +53,42 @@ def grid_struct(p: Precision) -> type:
     return Grid
 
 
+class Stencil(NamedTuple):
+    """Warp functions of one precision about the 3 x 3 x 3 nodes around a point, X in cells from the first node.
+
+    inside(X, grid): whether all of them exist; false for NaN.
+    around(X, first, grid): index of the corner node of a grid that begins at `first`, distance f of X from it in cells (each in
+        [0.5, 1.5)), and the weights of the three nodes along each axis.
+    slopes(f, inv_dx): derivatives of these weights by the point.
+    field(A, u, f): q, a0, a1, a2 with u + A (node - X) = q + a0 i + a1 j + a2 k at node (i, j, k).
+    """
+
+    inside: wp.Function
+    around: wp.Function
+    slopes: wp.Function
+    field: wp.Function
+
+
 @functools.cache
-def splines(p: Precision) -> tuple[wp.Function, wp.Function, wp.Function]:
-    """Warp functions of the quadratic B-spline on one axis, and the test that all 27 nodes exist."""
-    real, vec3, Grid = p.real, p.vec3, grid_struct(p)
+def stencil(p: Precision) -> Stencil:
+    """The functions of one precision."""
+    real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
 
     @wp.func(inline=True)
     def weights(f: real) -> vec3:
-        """N at the three nodes; f in [0.5, 1.5) is the distance from the first node in cells."""
+        """N at the three nodes along an axis."""
         a = real(1.5) - f
         b = f - real(1.0)
         c = f - real(0.5)
         return vec3(real(0.5) * a * a, real(0.75) - b * b, real(0.5) * c * c)
 
     @wp.func(inline=True)
-    def slopes(f: real, inv_dx: real) -> vec3:
-        """dN/dx_p at the three nodes."""
+    def slope(f: real, inv_dx: real) -> vec3:
+        """dN/dx_p at the three nodes along an axis."""
         return vec3((f - real(1.5)) * inv_dx, (real(2.0) - real(2.0) * f) * inv_dx, (f - real(0.5)) * inv_dx)
 
     @wp.func(inline=True)
     def inside(X: vec3, grid: Grid) -> bool:
-        """Whether the 27 nodes around X (in cells) exist; false for NaN."""
         lo = real(0.5)
         low = X[0] >= lo and X[1] >= lo and X[2] >= lo
         high = (
@@ -81,7 +96,26 @@ def splines(p: Precision) -> tuple[wp.Function, wp.Function, wp.Function]:
         )
         return low and high
 
-    return weights, slopes, inside
+    @wp.func(inline=True)
+    def around(X: vec3, first: int, grid: Grid):
+        i = int(X[0] - real(0.5))
+        j = int(X[1] - real(0.5))
+        k = int(X[2] - real(0.5))
+        f = X - vec3(real(i), real(j), real(k))
+        return first + (i * grid.ny + j) * grid.nz + k, f, weights(f[0]), weights(f[1]), weights(f[2])
+
+    @wp.func(inline=True)
+    def slopes(f: vec3, inv_dx: real):
+        return slope(f[0], inv_dx), slope(f[1], inv_dx), slope(f[2], inv_dx)
+
+    @wp.func(inline=True)
+    def field(A: mat33, u: vec4, f: vec3):
+        a0 = vec4(A[0, 0], A[1, 0], A[2, 0], real(0.0))
+        a1 = vec4(A[0, 1], A[1, 1], A[2, 1], real(0.0))
+        a2 = vec4(A[0, 2], A[1, 2], A[2, 2], real(0.0))
+        return u - a0 * f[0] - a1 * f[1] - a2 * f[2], a0, a1, a2
+
+    return Stencil(inside, around, slopes, field)
 
 
 @functools.cache
@@ -118,8 +152,7 @@ def transfers(p: Precision) -> Transfers:
 @functools.cache
 def _p2g(p: Precision) -> wp.Kernel:
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
-    weights, _, inside = splines(p)
-    scatter = stencil_loops(p).scatter
+    nodes_at, scatter = stencil(p), stencil_loops(p).scatter
 
     @wp.kernel(enable_backward=False, module="unique")
     def p2g(
@@ -143,26 +176,16 @@ def _p2g(p: Precision) -> wp.Kernel:
         i = wp.tid() + first
         s = clock[READ] * particles + i
         X = (x[s] - grid.lower) * grid.inv_dx
-        if not inside(X, grid):
+        if not nodes_at.inside(X, grid):
             report(status, LEFT_GRID, clock[STEP], i)
             return
-        bx = int(X[0] - real(0.5))
-        by = int(X[1] - real(0.5))
-        bz = int(X[2] - real(0.5))
-        f = X - vec3(real(bx), real(by), real(bz))
-        wx = weights(f[0])
-        wy = weights(f[1])
-        wz = weights(f[2])
+        corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
         m = mass[i]
         A = C[s] * (m * grid.dx) - tau[i] * (real(4.0) * grid.dt * volume[i] * grid.inv_dx)
-        a0 = vec4(A[0, 0], A[1, 0], A[2, 0], real(0.0))
-        a1 = vec4(A[0, 1], A[1, 1], A[2, 1], real(0.0))
-        a2 = vec4(A[0, 2], A[1, 2], A[2, 2], real(0.0))
         u = (v[s] + grid.dt * gravity[i]) * m
-        q = vec4(u[0], u[1], u[2], m) - a0 * f[0] - a1 * f[1] - a2 * f[2]
-        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        q, a0, a1, a2 = nodes_at.field(A, vec4(u[0], u[1], u[2], m), f)
         scatter(nodes, corner, grid.nz, grid.ny * grid.nz, wx, wy, wz, q, a0, a1, a2)
-        line = (corner - bz) // grid.nz
+        line = corner // grid.nz
         for ix in range(3):
             slabs[line // grid.ny + ix] = clock[STEP]
             for iy in range(3):
@@ -174,8 +197,7 @@ def _p2g(p: Precision) -> wp.Kernel:
 @functools.cache
 def _g2p(p: Precision) -> wp.Kernel:
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
-    weights, _, inside = splines(p)
-    gather, moment = stencil_loops(p).gather, moment_matrix(p)
+    nodes_at, gather, moment = stencil(p), stencil_loops(p).gather, moment_matrix(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def g2p(
@@ -197,16 +219,9 @@ def _g2p(p: Precision) -> wp.Kernel:
         t = clock[WRITE] * particles + i
         xp = x[s]
         X = (xp - grid.lower) * grid.inv_dx
-        if not inside(X, grid):
+        if not nodes_at.inside(X, grid):
             return
-        bx = int(X[0] - real(0.5))
-        by = int(X[1] - real(0.5))
-        bz = int(X[2] - real(0.5))
-        f = X - vec3(real(bx), real(by), real(bz))
-        wx = weights(f[0])
-        wy = weights(f[1])
-        wz = weights(f[2])
-        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
         sums = gather(nodes, corner, grid.nz, grid.ny * grid.nz, wx, wy, wz, f)
         vp = vec3(sums[0, 0], sums[1, 0], sums[2, 0])
         Cp = moment(sums) * (real(4.0) * grid.inv_dx)
@@ -242,8 +257,7 @@ def _g2p_vjp(p: Precision) -> wp.Kernel:
     sum_i w_i v_i = v' is the stored new velocity.
     """
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
-    weights, slopes, _ = splines(p)
-    scatter, pull = stencil_loops(p).scatter, stencil_loops(p).pull
+    nodes_at, scatter, pull = stencil(p), stencil_loops(p).scatter, stencil_loops(p).pull
 
     @wp.kernel(enable_backward=False, module="unique", cuda_max_registers=_register_cap(p))
     def g2p_vjp(
@@ -267,27 +281,15 @@ def _g2p_vjp(p: Precision) -> wp.Kernel:
         s = clock[READ] * particles + i
         t = clock[WRITE] * particles + i
         X = (x[s] - grid.lower) * grid.inv_dx
-        bx = int(X[0] - real(0.5))
-        by = int(X[1] - real(0.5))
-        bz = int(X[2] - real(0.5))
-        f = X - vec3(real(bx), real(by), real(bz))
-        wx = weights(f[0])
-        wy = weights(f[1])
-        wz = weights(f[2])
-        hx = slopes(f[0], grid.inv_dx)
-        hy = slopes(f[1], grid.inv_dx)
-        hz = slopes(f[2], grid.inv_dx)
+        corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
+        hx, hy, hz = nodes_at.slopes(f, grid.inv_dx)
         dFp = dF[i]
         dxp = dx[i]
         B = (dC[i] + (grid.dt * dFp) * wp.transpose(F[s])) * (real(4.0) * grid.inv_dx)
         a = dv[i] + grid.dt * dxp
         dF[i] = dFp + wp.transpose(C[t]) * (grid.dt * dFp)
         dx[i] = dxp - (wp.transpose(B) * v[t]) * grid.inv_dx
-        b0 = vec4(B[0, 0], B[1, 0], B[2, 0], real(0.0))
-        b1 = vec4(B[0, 1], B[1, 1], B[2, 1], real(0.0))
-        b2 = vec4(B[0, 2], B[1, 2], B[2, 2], real(0.0))
-        q = vec4(a[0], a[1], a[2], real(0.0)) - b0 * f[0] - b1 * f[1] - b2 * f[2]
-        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        q, b0, b1, b2 = nodes_at.field(B, vec4(a[0], a[1], a[2], real(0.0)), f)
         line = grid.nz
         plane = grid.ny * grid.nz
         scatter(dnodes, corner, line, plane, wx, wy, wz, q, b0, b1, b2)
@@ -305,8 +307,8 @@ def _p2g_vjp(p: Precision) -> wp.Kernel:
     dx += sum_i grad w_i (g_i . (m (v + dt g) + A d_i) + m dm_i) - A^T S0.
     """
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
-    weights, slopes, _ = splines(p)
-    gather, pull, moment = stencil_loops(p).gather, stencil_loops(p).pull, moment_matrix(p)
+    nodes_at, moment = stencil(p), moment_matrix(p)
+    gather, pull = stencil_loops(p).gather, stencil_loops(p).pull
 
     @wp.kernel(enable_backward=False, module="unique", cuda_max_registers=_register_cap(p))
     def p2g_vjp(
@@ -333,26 +335,14 @@ def _p2g_vjp(p: Precision) -> wp.Kernel:
         i = wp.tid() + first
         s = clock[READ] * particles + i
         X = (x[s] - grid.lower) * grid.inv_dx
-        bx = int(X[0] - real(0.5))
-        by = int(X[1] - real(0.5))
-        bz = int(X[2] - real(0.5))
-        f = X - vec3(real(bx), real(by), real(bz))
-        wx = weights(f[0])
-        wy = weights(f[1])
-        wz = weights(f[2])
-        hx = slopes(f[0], grid.inv_dx)
-        hy = slopes(f[1], grid.inv_dx)
-        hz = slopes(f[2], grid.inv_dx)
+        corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
+        hx, hy, hz = nodes_at.slopes(f, grid.inv_dx)
         m = mass[i]
         Cp = C[s]
         stress_scale = real(4.0) * grid.dt * volume[i] * grid.inv_dx
         A = Cp * (m * grid.dx) - tau[i] * stress_scale
-        a0 = vec4(A[0, 0], A[1, 0], A[2, 0], real(0.0))
-        a1 = vec4(A[0, 1], A[1, 1], A[2, 1], real(0.0))
-        a2 = vec4(A[0, 2], A[1, 2], A[2, 2], real(0.0))
         vp = v[s] + grid.dt * gravity[i]
-        q = vec4(m * vp[0], m * vp[1], m * vp[2], m) - a0 * f[0] - a1 * f[1] - a2 * f[2]
-        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        q, a0, a1, a2 = nodes_at.field(A, vec4(m * vp[0], m * vp[1], m * vp[2], m), f)
         line = grid.nz
         plane = grid.ny * grid.nz
         sums = gather(dnodes, corner, line, plane, wx, wy, wz, f)

@@ -7,7 +7,7 @@ import warp as wp
 
 from sim.colliders.kinematics import FRAME, POSE, interpolate
 from sim.mpm.contact import MESH_KIND, contact_contraction, local_point, solid_struct
-from sim.mpm.grid import distance_cell, node_contact, node_copies, wall_filter
+from sim.mpm.grid import distance_cell, node_contact, node_copies, node_place, wall_filter
 from sim.mpm.transfers import STEP, grid_struct
 from sim.precision import Precision
 
@@ -121,7 +121,7 @@ def _update(p: Precision) -> wp.Kernel:
     """
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid, modes6 = grid_struct(p), solid_struct(p), wp.types.vector(6, int)
-    after, after_tangent, passes = node_contact(p), _contact(p), wall_filter(p)
+    after, after_tangent, passes, place = node_contact(p), _contact(p), wall_filter(p), node_place(p)
     (total, clear), impulse = node_copies(p), _impulse(p)
     before_contact, after_walls = _before_contact(p), _after_walls(p)
 
@@ -168,13 +168,7 @@ def _update(p: Precision) -> wp.Kernel:
                 clear(nodes, node, copies, count)
                 v = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
                 before_contact(node, count, copies, directions, v, m + grid.mass_floor, nodes_dot, velocity_dot)
-                plane = grid.ny * grid.nz
-                i = node // plane
-                environment = i // grid.nx
-                i = i - environment * grid.nx
-                j = (node // grid.nz) % grid.ny
-                k = node % grid.nz
-                x = grid.lower + grid.dx * vec3(real(i), real(j), real(k))
+                environment, i, j, k, x = place(node, grid)
                 for c in range(solids.shape[0]):
                     e = c * batch + environment
                     before = v

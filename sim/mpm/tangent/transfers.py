@@ -16,7 +16,7 @@ from typing import NamedTuple
 import warp as wp
 
 from sim.mpm.stencil import stencil_loops
-from sim.mpm.transfers import READ, WRITE, grid_struct, moment_matrix, splines
+from sim.mpm.transfers import READ, WRITE, grid_struct, moment_matrix, stencil
 from sim.precision import Precision
 
 
@@ -72,7 +72,7 @@ def _moving_gather(p: Precision) -> wp.Function:
 @functools.cache
 def _p2g(p: Precision) -> wp.Kernel:
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
-    (weights, slopes, inside), scatter = splines(p), _moving_scatter(p)
+    nodes_at, scatter = stencil(p), _moving_scatter(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def p2g_tangent(
@@ -101,38 +101,23 @@ def _p2g(p: Precision) -> wp.Kernel:
         i = wp.tid() + first
         s = clock[READ] * particles + i
         X = (x[s] - grid.lower) * grid.inv_dx
-        if not inside(X, grid):
+        if not nodes_at.inside(X, grid):
             return
-        bx = int(X[0] - real(0.5))
-        by = int(X[1] - real(0.5))
-        bz = int(X[2] - real(0.5))
-        f = X - vec3(real(bx), real(by), real(bz))
-        wx = weights(f[0])
-        wy = weights(f[1])
-        wz = weights(f[2])
-        hx = slopes(f[0], real(1.0))
-        hy = slopes(f[1], real(1.0))
-        hz = slopes(f[2], real(1.0))
+        corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
+        hx, hy, hz = nodes_at.slopes(f, real(1.0))
         m = mass[i]
         Cp = C[s]
         stress_scale = real(4.0) * grid.dt * volume[i] * grid.inv_dx
         A = Cp * (m * grid.dx) - tau[i] * stress_scale
-        a0 = vec4(A[0, 0], A[1, 0], A[2, 0], real(0.0))
-        a1 = vec4(A[0, 1], A[1, 1], A[2, 1], real(0.0))
-        a2 = vec4(A[0, 2], A[1, 2], A[2, 2], real(0.0))
         u = v[s] + grid.dt * gravity[i]
-        q = vec4(m * u[0], m * u[1], m * u[2], m) - a0 * f[0] - a1 * f[1] - a2 * f[2]
-        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        q, a0, a1, a2 = nodes_at.field(A, vec4(m * u[0], m * u[1], m * u[2], m), f)
         for d in range(directions):
             e = d * particles + i
             shift = x_dot[e] * grid.inv_dx
             m_ = mass_dot[e]
             u_ = m_ * u + m * (v_dot[e] + grid.dt * gravity_dot[e])
             B = (C_dot[e] * m + Cp * m_) * grid.dx - tau_dot[e] * stress_scale
-            b0 = vec4(B[0, 0], B[1, 0], B[2, 0], real(0.0))
-            b1 = vec4(B[0, 1], B[1, 1], B[2, 1], real(0.0))
-            b2 = vec4(B[0, 2], B[1, 2], B[2, 2], real(0.0))
-            q_ = vec4(u_[0], u_[1], u_[2], m_) - b0 * f[0] - b1 * f[1] - b2 * f[2]
+            q_, b0, b1, b2 = nodes_at.field(B, vec4(u_[0], u_[1], u_[2], m_), f)
             q_ = q_ - a0 * shift[0] - a1 * shift[1] - a2 * shift[2]
             scatter(
                 nodes_dot, corner + d * count, grid.nz, grid.ny * grid.nz, wx, wy, wz, hx, hy, hz, shift,
@@ -145,7 +130,7 @@ def _p2g(p: Precision) -> wp.Kernel:
 @functools.cache
 def _g2p(p: Precision) -> wp.Kernel:
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
-    (weights, slopes, inside), gather, moment = splines(p), _moving_gather(p), moment_matrix(p)
+    nodes_at, gather, moment = stencil(p), _moving_gather(p), moment_matrix(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def g2p_tangent(
@@ -171,19 +156,10 @@ def _g2p(p: Precision) -> wp.Kernel:
         s = clock[READ] * particles + i
         t = clock[WRITE] * particles + i
         X = (x[s] - grid.lower) * grid.inv_dx
-        if not inside(X, grid):
+        if not nodes_at.inside(X, grid):
             return
-        bx = int(X[0] - real(0.5))
-        by = int(X[1] - real(0.5))
-        bz = int(X[2] - real(0.5))
-        f = X - vec3(real(bx), real(by), real(bz))
-        wx = weights(f[0])
-        wy = weights(f[1])
-        wz = weights(f[2])
-        hx = slopes(f[0], real(1.0))
-        hy = slopes(f[1], real(1.0))
-        hz = slopes(f[2], real(1.0))
-        corner = base_of[i] + (bx * grid.ny + by) * grid.nz + bz
+        corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
+        hx, hy, hz = nodes_at.slopes(f, real(1.0))
         vp = v[t]
         Cp = C[t]
         Fp = F[s]
