@@ -7,12 +7,14 @@ show how fast sensitivities grow (exponential growth is chaos: the gradient is e
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError
+from sim.parameter import ParameterSpec
 from sim.rollout import Record, Rollout
 from sim.solver import State
 from sim.status import SimulationError
@@ -28,6 +30,9 @@ class ParameterAudit:
     """Derivatives along random directions for one parameter: `adjoint` and `difference` [probe], at the best step.
 
     `sweep` holds (relative step, relative error); `error` is the smallest of them; `cosine` compares the two lists.
+    `one_sided`: entries lie on a closed bound, so the differences go inwards from it (of second order, like central ones).
+    `kink`: by how much, relative to the derivative, the slopes of the two sides differ at every step; nothing where the
+    loss is smooth. `between`: the adjoint lies between those slopes, so it is a derivative of the loss there.
     """
 
     name: str
@@ -37,6 +42,23 @@ class ParameterAudit:
     sweep: tuple[tuple[float, float], ...]
     error: float
     step: float
+    one_sided: bool = False
+    kink: float = 0.0
+    between: bool = False
+
+    def agrees(self, tolerance: float) -> bool:
+        """Whether the adjoint is the derivative within the relative tolerance, or between the slopes of a kink's sides."""
+        return self.error <= tolerance or (self.kink > tolerance and self.between)
+
+    def remark(self, tolerance: float) -> str:
+        """What the table says at the end of the row; nothing where the two agree."""
+        bound = "  one-sided: on its bound" if self.one_sided else ""
+        if self.error <= tolerance:
+            return bound
+        kink = f"a kink, its sides differ by {self.kink:.1e}" if self.kink > tolerance else ""
+        if self.agrees(tolerance):
+            return f"{bound}  {kink}, the adjoint lies between"
+        return f"{bound}  <-- disagrees{', near ' * bool(kink)}{kink}"
 
     @property
     def cosine(self) -> float:
@@ -65,8 +87,11 @@ class GradientReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every derivative agrees within the tolerance of the precision and everything is finite."""
-        return self.first_bad is None and all(p.error <= self.tolerance for p in self.parameters)
+        """Whether every derivative agrees within the tolerance of the precision and everything is finite.
+
+        At a kink a derivative between the slopes of the two sides agrees.
+        """
+        return self.first_bad is None and all(p.agrees(self.tolerance) for p in self.parameters)
 
     @property
     def growth_rate(self) -> float:
@@ -84,7 +109,7 @@ class GradientReport:
         )
         rows = [
             f"{p.name:<30} {p.unit:<8} {p.adjoint[0]:>13.6e} {p.difference[0]:>13.6e} {p.cosine:>9.6f} "
-            f"{p.error:>9.1e} {p.step:>8.0e}{'' if p.error <= self.tolerance else '  <-- disagrees'}"
+            f"{p.error:>9.1e} {p.step:>8.0e}{p.remark(self.tolerance)}"
             for p in self.parameters
         ]
         tail = [
@@ -135,6 +160,10 @@ def check_gradients(
 ) -> GradientReport:
     """Audit the gradient of a loss through a rollout.
 
+    Where entries of a parameter lie on a closed bound (a friction or viscosity of 0), they are moved inwards only and the
+    difference is one-sided. At a kink of the loss, where finite differences depend on the side, a derivative between the
+    slopes of the two sides is right. The report says both.
+
     Args:
         rollout: what to differentiate, made with gradient=True; float64 shows errors down to 1e-6 and below.
         loss: trajectory -> (value, {recorded array: derivative of the value}); `learn.check_gradients` takes a torch loss.
@@ -150,6 +179,7 @@ def check_gradients(
     base = _full_values(rollout, values or {})
     trajectory = rollout.forward(base)
     value, adjoints = loss(trajectory)
+    value = float(value)
     if not np.isfinite(value):
         raise InputError(f"check_gradients: expected a finite loss, got {value}; check the loss function.")
     growth, bad, record = _Growth(rollout), None, rollout.last
@@ -161,11 +191,11 @@ def check_gradients(
     audits = []
     if gradients is not None:
         for name in names or list(gradients):
-            audits.append(_audit(rollout, loss, base, name, gradients[name], probes, sweep, rng))
+            audits.append(_audit(rollout, loss, base, value, name, gradients[name], probes, sweep, rng))
     jacobian = _jacobian_growth(rollout, record, rng)
     tolerance = TOLERANCE[rollout.model.precision.name]
     return GradientReport(
-        float(value), tuple(audits), growth.arrays, jacobian, bad or growth.first_bad, tolerance, rollout.model.dt
+        value, tuple(audits), growth.arrays, jacobian, bad or growth.first_bad, tolerance, rollout.model.dt
     )
 
 
@@ -201,20 +231,41 @@ def _full_values(rollout: Rollout, values: Mapping[str, Any]) -> dict[str, np.nd
     return {name: rollout.binding.full(name).astype(float) for name in rollout.parameters()}
 
 
-def _audit(rollout, loss, base, name, gradient, probes, sweep, rng) -> ParameterAudit:
-    value, parameter = base[name], rollout.parameters()[name]
-    directions = [_direction(name, value, rng) for _ in range(probes)]
+def _audit(rollout, loss, base, value, name, gradient, probes, sweep, rng) -> ParameterAudit:
+    start, parameter = base[name], rollout.parameters()[name]
+    directions = [_direction(name, start, rng) for _ in range(probes)]
+    one_sided = _turn_inwards(parameter.spec, start, directions, max(sweep))
     adjoint = np.array([float((gradient * d).sum()) for d in directions])
+    evaluate = functools.partial(_moved_loss, rollout, loss, base, name)
+    slopes_along = _inward_slopes if one_sided else _both_slopes
     tried = []
     for step in sweep:
-        difference = np.array([_difference(rollout, loss, base, name, step * d) / step for d in directions])
+        slopes = np.array([slopes_along(evaluate, value, step * d) for d in directions]) / step
+        difference = slopes.mean(axis=1)
         scale = max(float(np.abs(adjoint).max()), float(np.abs(difference).max()), 1e-300)
         error = float(np.abs(difference - adjoint).max()) / scale if np.isfinite(difference).all() else np.inf
-        tried.append((step, error, difference))
+        tried.append((step, error, difference, slopes, scale))
         if np.abs(adjoint).max() == 0 and np.abs(difference).max() == 0:
             break
-    step, error, difference = min(tried, key=lambda t: t[1])
-    return ParameterAudit(name, parameter.unit, adjoint, difference, tuple(t[:2] for t in tried), error, step)
+    step, error, difference, _, _ = min(tried, key=lambda t: t[1])
+    kink, between = _kink(adjoint, tried, TOLERANCE[rollout.model.precision.name])
+    sweep_errors = tuple(t[:2] for t in tried)
+    return ParameterAudit(
+        name, parameter.unit, adjoint, difference, sweep_errors, error, step, one_sided, kink, between
+    )
+
+
+def _kink(adjoint: np.ndarray, tried: list[tuple], tolerance: float) -> tuple[float, bool]:
+    """The smallest relative gap between the slopes of the sides over the sweep, and whether the adjoint lies in it there.
+
+    The gap shrinks with the step where the loss is smooth, down to round-off, and stays at a kink.
+    """
+    gaps = [float(np.abs(np.diff(slopes)).max()) / scale for *_, slopes, scale in tried]
+    gaps = [gap if np.isfinite(gap) else np.inf for gap in gaps]
+    least = int(np.argmin(gaps))
+    slopes, slack = tried[least][3], tolerance * tried[least][4]
+    inside = (adjoint >= slopes.min(axis=1) - slack) & (adjoint <= slopes.max(axis=1) + slack)
+    return gaps[least], bool(inside.all())
 
 
 def _direction(name: str, value: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -227,12 +278,32 @@ def _direction(name: str, value: np.ndarray, rng: np.random.Generator) -> np.nda
     )
 
 
-def _difference(rollout, loss, base, name, delta) -> float:
-    """Central difference of the loss along `delta`; not a number where a run fails or a bound is crossed."""
-    results = []
-    for sign in (1.0, -1.0):
-        try:
-            results.append(float(loss(rollout.forward({**base, name: base[name] + sign * delta}))[0]))
-        except (SimulationError, InputError):
-            return float("nan")
-    return 0.5 * (results[0] - results[1])
+def _turn_inwards(spec: ParameterSpec, value: np.ndarray, directions: list[np.ndarray], step: float) -> bool:
+    """Whether a step would take entries over a closed bound; if so, the directions are turned there, in place."""
+    if not spec.lower_closed:
+        return False
+    near = np.zeros(value.shape, dtype=bool)
+    for direction in directions:
+        near |= value - step * np.abs(direction) < spec.lower
+    for direction in directions:
+        direction[near] = np.abs(direction[near])
+    return bool(near.any())
+
+
+def _both_slopes(evaluate: Callable[[np.ndarray], float], value: float, delta: np.ndarray) -> tuple[float, float]:
+    """The change of the loss along `delta` on either side; their mean is the central difference."""
+    return evaluate(delta) - value, value - evaluate(-delta)
+
+
+def _inward_slopes(evaluate: Callable[[np.ndarray], float], value: float, delta: np.ndarray) -> tuple[float, float]:
+    """Twice the change of the loss on the only side there is, of second order in `delta`."""
+    change = 2.0 * evaluate(delta) - 1.5 * value - 0.5 * evaluate(2 * delta)
+    return change, change
+
+
+def _moved_loss(rollout, loss, base, name, delta) -> float:
+    """The loss with one parameter moved by `delta`; not a number where the run fails or an open bound is crossed."""
+    try:
+        return float(loss(rollout.forward({**base, name: base[name] + delta}))[0])
+    except (SimulationError, InputError):
+        return float("nan")
