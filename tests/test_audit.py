@@ -116,6 +116,22 @@ def test_at_a_kink_a_slope_between_those_of_the_sides_is_right(rollout, slope, o
     assert "kink" in str(report) and ("disagrees" in str(report)) is not ok
 
 
+@pytest.mark.parametrize(("factor", "ok"), [(1.0, True), (1.01, False)])
+def test_what_round_off_in_the_loss_hides_is_told_apart_from_a_wrong_gradient(rollout, factor, ok):
+    """A large constant in the loss takes the last digits of its differences."""
+
+    def offset(trajectory):
+        value, adjoints = height(trajectory)
+        return 3e3 + value, {name: factor * adjoint for name, adjoint in adjoints.items()}
+
+    report = sim.check_gradients(rollout, offset, names=["gravity"], sweep=(1e-4,))
+    (gravity,) = report.parameters
+    assert gravity.error > 1e-6 and 1e-6 < gravity.noise < 1e-3
+    assert report.ok is ok
+    assert "round-off in the loss hides" in str(report) and ("disagrees" in str(report)) is not ok
+    assert gravity.kink == 0.0
+
+
 @pytest.mark.parametrize("rate", [3.0, -3.0])
 def test_a_change_of_an_unstable_field_grows_at_its_rate(rate):
     """u_t = r u - u^3 about u = 0 multiplies every change that the box resolves by exp(r t)."""
