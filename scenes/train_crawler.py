@@ -189,10 +189,10 @@ def shares(episodes: int) -> tuple[int, int]:
 def train(arguments: Arguments) -> Run:
     """Train and leave a run folder: checkpoint, metrics, loss plot, best trajectory, strip and film."""
     torch.set_num_threads(1)
+    windows, model = windows_of(arguments), make_model(arguments)  # first, so that a bad mesh leaves no folder
     run = Run(
         arguments.folder, arguments=arguments, resume=arguments.resume, show=("distance",), progress=arguments.progress
     )
-    model, windows = make_model(arguments), windows_of(arguments)
     controller, objective = make_controller(arguments, model), DistanceTravelled("crawler.position")
     episode = make_simulator(model, controller, windows, gradient=False)
     problem, budget = SimulationProblem(episode, objective), Budget(simulator_calls=arguments.episodes)

@@ -7,12 +7,14 @@ show how fast sensitivities grow (exponential growth is chaos: the gradient is e
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError
+from sim.parameter import ParameterSpec
 from sim.rollout import Record, Rollout
 from sim.solver import State
 from sim.status import SimulationError
@@ -20,6 +22,8 @@ from sim.trajectory import Trajectory
 
 Loss = Callable[[Trajectory], tuple[float, Mapping[str, np.ndarray]]]
 SWEEP = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+FINEST = 1e-9  # relative step
+WORST_NOISE = 1e-3  # a derivative that round-off hides worse than this is not called right
 TOLERANCE = {"float64": 1e-6, "float32": 2e-2}  # float32 differences cancel all but two or three digits
 
 
@@ -28,6 +32,10 @@ class ParameterAudit:
     """Derivatives along random directions for one parameter: `adjoint` and `difference` [probe], at the best step.
 
     `sweep` holds (relative step, relative error); `error` is the smallest of them; `cosine` compares the two lists.
+    `one_sided`: entries lie on a closed bound, so the differences go inwards from it (of second order, like central ones).
+    `noise`: what round-off in the loss does to the difference at that step, relative; found where the two differ.
+    `kink`: by how much the slopes of the two sides differ, relative, where that does not shrink with the step.
+    `between`: the adjoint lies between those slopes, so it is a derivative of the loss there.
     """
 
     name: str
@@ -37,6 +45,27 @@ class ParameterAudit:
     sweep: tuple[tuple[float, float], ...]
     error: float
     step: float
+    one_sided: bool = False
+    noise: float = 0.0
+    kink: float = 0.0
+    between: bool = False
+
+    def agrees(self, tolerance: float) -> bool:
+        """Whether the adjoint is the derivative within the relative tolerance, within what round-off in the loss leaves
+        to be seen (never worse than 1e-3), or between the slopes of a kink's sides."""
+        visible = max(tolerance, min(self.noise, WORST_NOISE))
+        return self.error <= visible or (self.kink > tolerance and self.between)
+
+    def remark(self, tolerance: float) -> str:
+        """What the table says at the end of the row; nothing where the two agree."""
+        words = ["one-sided: on its bound"] if self.one_sided else []
+        if self.error > tolerance:
+            words += [] if self.agrees(tolerance) else ["<-- disagrees"]
+            words += [f"round-off in the loss hides {self.noise:.0e}"] if self.noise > tolerance else []
+            if self.kink > tolerance:
+                words.append(f"a kink, its sides differ by {self.kink:.0e}")
+                words += ["the adjoint lies between"] if self.between else []
+        return "".join(f"  {word}" for word in words)
 
     @property
     def cosine(self) -> float:
@@ -65,8 +94,11 @@ class GradientReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every derivative agrees within the tolerance of the precision and everything is finite."""
-        return self.first_bad is None and all(p.error <= self.tolerance for p in self.parameters)
+        """Whether every derivative agrees within the tolerance of the precision and everything is finite.
+
+        At a kink a derivative between the slopes of the two sides agrees, and one that differs by less than round-off.
+        """
+        return self.first_bad is None and all(p.agrees(self.tolerance) for p in self.parameters)
 
     @property
     def growth_rate(self) -> float:
@@ -84,7 +116,7 @@ class GradientReport:
         )
         rows = [
             f"{p.name:<30} {p.unit:<8} {p.adjoint[0]:>13.6e} {p.difference[0]:>13.6e} {p.cosine:>9.6f} "
-            f"{p.error:>9.1e} {p.step:>8.0e}{'' if p.error <= self.tolerance else '  <-- disagrees'}"
+            f"{p.error:>9.1e} {p.step:>8.0e}{p.remark(self.tolerance)}"
             for p in self.parameters
         ]
         tail = [
@@ -135,13 +167,17 @@ def check_gradients(
 ) -> GradientReport:
     """Audit the gradient of a loss through a rollout.
 
+    Where entries of a parameter lie on a closed bound (a friction or viscosity of 0), they are moved inwards only and the
+    difference is one-sided. At a kink of the loss, where finite differences depend on the side, a derivative between the
+    slopes of the two sides is right; and nothing can be seen below the round-off in the loss. The report says all three.
+
     Args:
         rollout: what to differentiate, made with gradient=True; float64 shows errors down to 1e-6 and below.
         loss: trajectory -> (value, {recorded array: derivative of the value}); `learn.check_gradients` takes a torch loss.
         values: parameter values at which to check; default the model's own.
         names: which parameters; default all that the scene's loss can depend on.
         probes: random directions a parameter.
-        sweep: finite-difference steps relative to the parameter's size.
+        sweep: finite-difference steps relative to the parameter's size; finer ones follow while they come closer.
 
     Returns: a `GradientReport`.
     Errors: `InputError` for unknown names; `SimulationError` when the rollout itself fails.
@@ -150,6 +186,7 @@ def check_gradients(
     base = _full_values(rollout, values or {})
     trajectory = rollout.forward(base)
     value, adjoints = loss(trajectory)
+    value = float(value)
     if not np.isfinite(value):
         raise InputError(f"check_gradients: expected a finite loss, got {value}; check the loss function.")
     growth, bad, record = _Growth(rollout), None, rollout.last
@@ -161,11 +198,11 @@ def check_gradients(
     audits = []
     if gradients is not None:
         for name in names or list(gradients):
-            audits.append(_audit(rollout, loss, base, name, gradients[name], probes, sweep, rng))
+            audits.append(_audit(rollout, loss, base, value, name, gradients[name], probes, sweep, rng))
     jacobian = _jacobian_growth(rollout, record, rng)
     tolerance = TOLERANCE[rollout.model.precision.name]
     return GradientReport(
-        float(value), tuple(audits), growth.arrays, jacobian, bad or growth.first_bad, tolerance, rollout.model.dt
+        value, tuple(audits), growth.arrays, jacobian, bad or growth.first_bad, tolerance, rollout.model.dt
     )
 
 
@@ -201,20 +238,86 @@ def _full_values(rollout: Rollout, values: Mapping[str, Any]) -> dict[str, np.nd
     return {name: rollout.binding.full(name).astype(float) for name in rollout.parameters()}
 
 
-def _audit(rollout, loss, base, name, gradient, probes, sweep, rng) -> ParameterAudit:
-    value, parameter = base[name], rollout.parameters()[name]
-    directions = [_direction(name, value, rng) for _ in range(probes)]
+@dataclasses.dataclass(frozen=True)
+class _Try:
+    """Differences with one step of the sweep: slopes of the two sides [probe, 2], and what their error is relative to."""
+
+    step: float
+    slopes: np.ndarray
+    adjoint: np.ndarray
+
+    @property
+    def difference(self) -> np.ndarray:
+        return self.slopes.mean(axis=1)
+
+    @property
+    def scale(self) -> float:
+        return max(float(np.abs(self.adjoint).max()), float(np.abs(self.difference).max()), 1e-300)
+
+    @property
+    def error(self) -> float:
+        away = float(np.abs(self.difference - self.adjoint).max())
+        return away / self.scale if np.isfinite(away) else np.inf
+
+    @property
+    def gap(self) -> float:
+        """By how much the slopes of the two sides differ."""
+        return float(np.abs(np.diff(self.slopes)).max())
+
+    def holds(self, tolerance: float) -> bool:
+        """Whether every adjoint lies between the slopes of its two sides."""
+        slack = tolerance * self.scale
+        lower, upper = self.slopes.min(axis=1) - slack, self.slopes.max(axis=1) + slack
+        return bool(((self.adjoint >= lower) & (self.adjoint <= upper)).all())
+
+
+def _audit(rollout, loss, base, value, name, gradient, probes, sweep, rng) -> ParameterAudit:
+    start, parameter = base[name], rollout.parameters()[name]
+    directions = [_direction(name, start, rng) for _ in range(probes)]
+    one_sided = _turn_inwards(parameter.spec, start, directions, max(sweep))
     adjoint = np.array([float((gradient * d).sum()) for d in directions])
-    tried = []
-    for step in sweep:
-        difference = np.array([_difference(rollout, loss, base, name, step * d) / step for d in directions])
-        scale = max(float(np.abs(adjoint).max()), float(np.abs(difference).max()), 1e-300)
-        error = float(np.abs(difference - adjoint).max()) / scale if np.isfinite(difference).all() else np.inf
-        tried.append((step, error, difference))
-        if np.abs(adjoint).max() == 0 and np.abs(difference).max() == 0:
+    evaluate = functools.partial(_moved_loss, rollout, loss, base, name)
+    slopes_along = _inward_slopes if one_sided else _both_slopes
+    tolerance, steps = TOLERANCE[rollout.model.precision.name], list(sweep)
+    tried: list[_Try] = []
+    for step in steps:  # which grows by finer ones while the finest is the best and does not agree
+        slopes = np.array([slopes_along(evaluate, value, step * d) for d in directions]) / step
+        tried.append(_Try(step, slopes, adjoint))
+        best = min(tried, key=lambda one: one.error)
+        if not adjoint.any() and not tried[-1].difference.any():
             break
-    step, error, difference = min(tried, key=lambda t: t[1])
-    return ParameterAudit(name, parameter.unit, adjoint, difference, tuple(t[:2] for t in tried), error, step)
+        if len(tried) == len(steps) and best is tried[-1] and best.error > tolerance and step > 2 * FINEST:
+            steps.append(step / 10)
+    noise, kink, between = 0.0, 0.0, False
+    if best.error > tolerance:
+        noise = _round_off(evaluate, value, directions, adjoint, np.finfo(rollout.model.precision.numpy).eps)
+        kink, between = _kink(tried, noise, tolerance)
+    errors = tuple((one.step, one.error) for one in tried)
+    found = best.difference, errors, best.error, best.step, one_sided, 4 * noise / (best.step * best.scale)
+    return ParameterAudit(name, parameter.unit, adjoint, *found, kink, between)
+
+
+def _round_off(evaluate, value, directions, adjoint, eps: float) -> float:
+    """How far the loss is off its tangent when the parameter moves by some last digits, and at least its own last digit."""
+    off = [
+        abs(evaluate(k * eps * d) - value - k * eps * slope)
+        for d, slope in zip(directions, adjoint, strict=True)
+        for k in (8, 16, 32)
+    ]
+    return float(max([eps * abs(value), *(one for one in off if np.isfinite(one))]))
+
+
+def _kink(tried: list[_Try], noise: float, tolerance: float) -> tuple[float, bool]:
+    """The relative gap between the slopes of the sides at a kink and whether the adjoint lies in it; 0 without one.
+
+    Where the loss is smooth the gap shrinks like the step, at a kink it stays. A gap that round-off could make is none.
+    """
+    seen = [one for one in tried if np.isfinite(one.gap) and one.gap > 8 * noise / one.step]
+    seen.sort(key=lambda one: -one.step)
+    for large, small in zip(seen[:-1], seen[1:], strict=True):
+        if small.gap > large.gap * np.sqrt(small.step / large.step):
+            return small.gap / small.scale, small.holds(tolerance)
+    return 0.0, False
 
 
 def _direction(name: str, value: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -227,12 +330,32 @@ def _direction(name: str, value: np.ndarray, rng: np.random.Generator) -> np.nda
     )
 
 
-def _difference(rollout, loss, base, name, delta) -> float:
-    """Central difference of the loss along `delta`; not a number where a run fails or a bound is crossed."""
-    results = []
-    for sign in (1.0, -1.0):
-        try:
-            results.append(float(loss(rollout.forward({**base, name: base[name] + sign * delta}))[0]))
-        except (SimulationError, InputError):
-            return float("nan")
-    return 0.5 * (results[0] - results[1])
+def _turn_inwards(spec: ParameterSpec, value: np.ndarray, directions: list[np.ndarray], step: float) -> bool:
+    """Whether a step would take entries over a closed bound; if so, the directions are turned there, in place."""
+    if not spec.lower_closed:
+        return False
+    near = np.zeros(value.shape, dtype=bool)
+    for direction in directions:
+        near |= value - step * np.abs(direction) < spec.lower
+    for direction in directions:
+        direction[near] = np.abs(direction[near])
+    return bool(near.any())
+
+
+def _both_slopes(evaluate: Callable[[np.ndarray], float], value: float, delta: np.ndarray) -> tuple[float, float]:
+    """The change of the loss along `delta` on either side; their mean is the central difference."""
+    return evaluate(delta) - value, value - evaluate(-delta)
+
+
+def _inward_slopes(evaluate: Callable[[np.ndarray], float], value: float, delta: np.ndarray) -> tuple[float, float]:
+    """Twice the change of the loss on the only side there is, of second order in `delta`."""
+    change = 2.0 * evaluate(delta) - 1.5 * value - 0.5 * evaluate(2 * delta)
+    return change, change
+
+
+def _moved_loss(rollout, loss, base, name, delta) -> float:
+    """The loss with one parameter moved by `delta`; not a number where the run fails or an open bound is crossed."""
+    try:
+        return float(loss(rollout.forward({**base, name: base[name] + delta}))[0])
+    except (SimulationError, InputError):
+        return float("nan")

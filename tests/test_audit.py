@@ -56,6 +56,82 @@ def test_an_adjoint_that_is_not_finite_is_named_with_its_substep(rollout):
     assert "not finite at substep 19" in str(report)
 
 
+@pytest.fixture(scope="module")
+def frictionless():
+    """A block that falls straight onto a floor without friction: no node slides, and none would be held."""
+    scene = sim.Scene(extent=((0, 0, -0.2), (1, 1, 1)), cell_size=0.1)
+    law = sim.materials.NeoHookean(youngs_modulus=2e4, poissons_ratio=0.3)
+    block = sim.shapes.Box(0.2, center=(0.5, 0.5, 0.1))
+    scene.add_mpm(block, law, density=1000.0, spacing=0.05, name="body", velocity=(0, 0, -1))
+    scene.add_collider(sim.shapes.Plane(), friction=0.0, name="floor")
+    return scene.build(dt=5e-4, dtype="float64", threads=1).rollout(20, record_every=20)
+
+
+def squares(trajectory):
+    """Mean squared final position, and its derivative."""
+    x = trajectory["body.position"]
+    adjoint = np.zeros_like(x)
+    adjoint[-1] = 2 * x[-1] / x[-1].size
+    return float((x[-1] ** 2).mean()), {"body.position": adjoint}
+
+
+def test_contact_without_friction_is_smooth_where_nothing_slides_yet(frictionless):
+    report = sim.check_gradients(frictionless, squares, names=["body.velocity", "gravity"], sweep=(1e-4, 1e-5))
+    assert all(p.error <= 1e-6 for p in report.parameters), str(report)
+    pushed = squares(frictionless.forward({"body.velocity": [0.1, 0, -1]}))[1]
+    assert frictionless.backward(pushed)["body.velocity"][..., 0].min() > 0
+
+
+def test_a_parameter_on_its_closed_bound_is_moved_inwards_only(frictionless):
+    values = {"body.velocity": [0.5, 0.0, -1.0]}
+    report = sim.check_gradients(frictionless, squares, values, names=["floor.friction"], sweep=(1e-2, 1e-3, 1e-4))
+    (friction,) = report.parameters
+    assert friction.one_sided and friction.error <= 1e-6, str(report)
+    assert np.abs(friction.adjoint).min() > 1e-6
+    assert "one-sided: on its bound" in str(report) and report.ok
+
+
+def test_a_wrong_gradient_on_a_closed_bound_is_still_pointed_at(frictionless):
+    def wrong(trajectory):
+        value, adjoints = squares(trajectory)
+        return value, {name: 1.01 * adjoint for name, adjoint in adjoints.items()}
+
+    values = {"body.velocity": [0.5, 0.0, -1.0]}
+    report = sim.check_gradients(frictionless, wrong, values, names=["floor.friction"], sweep=(1e-3,))
+    assert not report.ok and "one-sided: on its bound  <-- disagrees" in str(report)
+
+
+@pytest.mark.parametrize(("slope", "ok"), [(-1.0, True), (0.3, True), (1.0, True), (1.5, False)])
+def test_at_a_kink_a_slope_between_those_of_the_sides_is_right(rollout, slope, ok):
+    """The loss |z - z0| has every slope from -1 to 1 at z0."""
+    start = height(rollout.forward())[0]
+
+    def kinked(trajectory):
+        value, adjoints = height(trajectory)
+        return abs(value - start), {name: slope * adjoint for name, adjoint in adjoints.items()}
+
+    report = sim.check_gradients(rollout, kinked, names=["gravity"], probes=2, sweep=(1e-3, 1e-4))
+    assert report.ok is ok
+    assert report.parameters[0].kink == pytest.approx(2.0 / abs(slope), rel=1e-3)
+    assert "kink" in str(report) and ("disagrees" in str(report)) is not ok
+
+
+@pytest.mark.parametrize(("factor", "ok"), [(1.0, True), (1.01, False)])
+def test_what_round_off_in_the_loss_hides_is_told_apart_from_a_wrong_gradient(rollout, factor, ok):
+    """A large constant in the loss takes the last digits of its differences."""
+
+    def offset(trajectory):
+        value, adjoints = height(trajectory)
+        return 3e3 + value, {name: factor * adjoint for name, adjoint in adjoints.items()}
+
+    report = sim.check_gradients(rollout, offset, names=["gravity"], sweep=(1e-4,))
+    (gravity,) = report.parameters
+    assert gravity.error > 1e-6 and 1e-6 < gravity.noise < 1e-3
+    assert report.ok is ok
+    assert "round-off in the loss hides" in str(report) and ("disagrees" in str(report)) is not ok
+    assert gravity.kink == 0.0
+
+
 @pytest.mark.parametrize("rate", [3.0, -3.0])
 def test_a_change_of_an_unstable_field_grows_at_its_rate(rate):
     """u_t = r u - u^3 about u = 0 multiplies every change that the box resolves by exp(r t)."""

@@ -59,11 +59,12 @@ def test_ctrl_c_saves_and_resume_continues_bit_for_bit(finished, tmp_path, repos
     assert metrics(folder) == metrics(finished)
 
 
-def test_a_mesh_that_is_not_there_gets_its_sentence():
-    from scenes.train_crawler import Arguments, make_model
+def test_a_mesh_that_is_not_there_gets_its_sentence_and_leaves_no_folder(tmp_path):
+    from scenes.train_crawler import Arguments, train
 
     with pytest.raises(InputError, match="nowhere.stl"):
-        make_model(Arguments(mesh="nowhere.stl"))
+        train(Arguments(mesh="nowhere.stl", folder=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("duration", [1.0, 0.4, 0.0, -0.8, float("nan"), float("inf")])

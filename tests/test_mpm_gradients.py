@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from sim import InputError, check_gradients
+from sim import InputError, Scene, check_gradients
+from sim.materials import FixedCorotated
+from sim.shapes import Box, Capsule, Cylinder, Mesh, Sphere
 from tests.mpm_scenes import busy_scene, busy_values
 
 STEPS, EVERY, FRAMES = 200, 40, 50
@@ -52,6 +54,62 @@ def test_every_parameter_agrees_with_finite_differences_through_contact_friction
     assert not worst, f"{worst}\n{report}"
     moved = [p.name for p in report.parameters if np.abs(p.adjoint).max() == 0]
     assert moved == [], f"the loss does not depend on {moved}: the test shows nothing about them"
+
+
+OBSTACLES = {
+    "sphere": Sphere(0.15),
+    "box": Box((0.3, 0.3, 0.15)),
+    "capsule": Capsule(0.1, 0.3),
+    "cylinder": Cylinder(0.15, 0.2),
+    "mesh": Mesh(vertices=0.3 * np.eye(4, 3, -1), faces=[[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]),
+}
+
+
+def thrown_block(**options) -> Scene:
+    """A corotated block of 64 particles that is thrown to a side and down."""
+    scene = Scene(extent=((0, 0, 0), (0.8, 0.8, 0.8)), cell_size=0.1, **options)
+    soft = FixedCorotated(youngs_modulus=2e4, poissons_ratio=0.3)
+    block = Box(0.2, center=(0.4, 0.42, 0.47))
+    scene.add_mpm(block, soft, density=1000.0, spacing=0.05, name="block", velocity=(0.6, 0.3, -1.5))
+    return scene
+
+
+def agrees_in_every_parameter(rollout, values, without=()):
+    report = check_gradients(rollout, weighted_sum, values, probes=1, sweep=(1e-5, 1e-6, 1e-7))
+    assert report.first_bad is None
+    assert all(p.error <= 1e-6 for p in report.parameters), str(report)
+    assert [p.name for p in report.parameters if not p.adjoint.any()] == list(without)
+
+
+@pytest.mark.parametrize("surface", ["separating", "slip", "stick"])
+@pytest.mark.parametrize("shape", OBSTACLES.values(), ids=OBSTACLES)
+def test_a_moving_collider_of_every_shape_and_surface_has_right_gradients(shape, surface):
+    """Pose, friction, force and torque included; where everything sticks friction does nothing."""
+    scene = thrown_block()
+    scene.add_collider(shape, friction=0.3, surface=surface, name="obstacle")
+    rollout = scene.build(dt=5e-4, dtype="float64", threads=1).rollout(
+        STEPS, record_every=100, control_every=100, record=FIELDS
+    )
+    values = {name: parameter.value.astype(float) for name, parameter in rollout.parameters().items()}
+    pose = np.tile([0.4, 0.4, 0.25, 0.05, 0.1, 0.02, 1.0], (1, 3, 1))
+    pose[0, :, 2] += [0.0, 0.02, 0.03]
+    pose[0, 2, 3] += 0.1
+    agrees_in_every_parameter(
+        rollout, {**values, "obstacle.pose": pose}, ["obstacle.friction"] if surface == "stick" else []
+    )
+    assert np.abs(rollout.forward({**values, "obstacle.pose": pose})["obstacle.wrench"]).max() > 1.0
+
+
+@pytest.mark.parametrize("walls", ["separating", "slip", "stick"])
+def test_walls_of_every_kind_have_right_gradients(walls):
+    rollout = (
+        thrown_block(walls=walls)
+        .build(dt=5e-4, dtype="float64", threads=1)
+        .rollout(STEPS + 200, record_every=100, record=FIELDS)
+    )
+    trajectory = rollout.forward()
+    assert trajectory["block.velocity"][-1, 0, :, 2].mean() > -3.0, "the floor was not reached"
+    agrees_in_every_parameter(rollout, {})
 
 
 @pytest.mark.parametrize("every", [1, 7, 40, 200])

@@ -325,6 +325,16 @@ def test_without_a_display_a_window_is_refused_with_a_sentence(monkeypatch):
         falling_box().show()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="VTK falls back to drawing unseen on Linux only")
+def test_a_display_that_does_not_answer_is_refused_with_a_sentence(monkeypatch):
+    monkeypatch.setattr(opengl, "opengl", lambda: "software")
+    monkeypatch.setenv("DISPLAY", ":4711")
+    with pytest.raises(InputError, match="display ':4711' does not answer.*--output x.html"):
+        falling_box().show()
+    monkeypatch.setattr(opengl, "WINDOW_PROBE", "print('vtkXOpenGLRenderWindow')")
+    opengl.require_window()
+
+
 def test_every_output_but_the_window_works_where_vtk_cannot_be_imported(tmp_path):
     body = tmp_path / "body.npz"
     falling_box().save(body)
@@ -332,7 +342,7 @@ def test_every_output_but_the_window_works_where_vtk_cannot_be_imported(tmp_path
     import sys
     sys.modules.update(vtk=None, vtkmodules=None, pyvista=None)
     from sim.trajectory import Trajectory
-    for suffix in ("png", "gif", "html"):
+    for suffix in ("png", "mp4", "gif", "html"):
         Trajectory.load({str(body)!r}).select(times=slice(0, 2)).save({str(tmp_path)!r} + "/x." + suffix, size=(32, 32))
     """
     environment = {name: value for name, value in os.environ.items() if name != opengl.VARIABLE}
@@ -340,7 +350,7 @@ def test_every_output_but_the_window_works_where_vtk_cannot_be_imported(tmp_path
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=120, env=environment
     )
     assert done.returncode == 0, done.stderr
-    assert all((tmp_path / f"x.{suffix}").stat().st_size > 100 for suffix in ("png", "gif", "html"))
+    assert all((tmp_path / f"x.{suffix}").stat().st_size > 100 for suffix in ("png", "mp4", "gif", "html"))
 
 
 def test_the_environment_chooses_the_renderer(monkeypatch):

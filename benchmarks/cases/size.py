@@ -5,10 +5,10 @@ from benchmarks.peers.problem import Problem
 
 CASE = Case(
     name="installed_size",
-    what="disk space of a fresh virtual environment with Pliant and its dependencies, and with Taichi alone",
+    what="disk space of a fresh virtual environment as README makes it, and with Taichi alone",
     problems={"venv": Problem(side=1, steps=1)},
     subjects=(
-        Subject(name="pliant", module="installation", options={"requirement": "."}),
+        Subject(name="pliant", module="installation", options={"requirement": ".", "constraints": "constraints.txt"}),
         Subject(name="taichi", module="installation", options={"requirement": "taichi==1.7.4"}),
     ),
     series=(

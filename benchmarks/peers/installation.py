@@ -1,5 +1,6 @@
 """Installs a requirement into a fresh virtual environment and weighs it."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,19 +17,25 @@ def weight(folder: Path) -> int:
 
 
 class Installation:
-    """`requirement` is anything that pip installs; "." is this checkout."""
+    """`requirement` is anything that pip installs; "." is this checkout. `constraints` is a file of exact versions.
 
-    def __init__(self, _problem: Problem, *, requirement: str) -> None:
-        self.requirement = requirement
+    Most of Pliant's weight is torch's: its CUDA build comes with libraries of several GB, so the report says which came.
+    """
+
+    def __init__(self, _problem: Problem, *, requirement: str, constraints: str | None = None) -> None:
+        self.requirement = [requirement] if constraints is None else ["-c", constraints, requirement]
         self.bytes = 0
 
     def install(self) -> None:
         with tempfile.TemporaryDirectory(prefix="pliant-size-") as name:
             venv.create(name, with_pip=True)
             before = weight(Path(name))
-            command = [str(Path(name) / "bin" / "python"), "-m", "pip", "install", "--quiet", self.requirement]
-            subprocess.run(command, check=True, stdout=sys.stderr)
+            pip = [str(Path(name) / "bin" / "python"), "-m", "pip"]
+            own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+            subprocess.run([*pip, "install", "--quiet", *self.requirement], check=True, stdout=sys.stderr, env=own)
             self.bytes = weight(Path(name)) - before
+            listed = subprocess.run([*pip, "freeze"], check=True, capture_output=True, text=True, env=own).stdout
+            sys.stderr.write("".join(f"  {line}\n" for line in listed.splitlines() if line.startswith("torch")))
 
     def figures(self) -> dict[str, float]:
         return {"gigabytes": self.bytes / 1e9}

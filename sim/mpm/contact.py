@@ -69,6 +69,8 @@ def contact_velocity(p: Precision) -> wp.Function:
         after = vec3(real(0.0))
         if slip > limit:
             after = tangent - (limit / slip) * tangent
+        elif friction == real(0.0):  # nothing slides yet, but nothing would hold it: the derivative is that of sliding
+            after = tangent
         if surface == wp.static(STICK):
             after = vec3(real(0.0))
         if surface == wp.static(SEPARATING) and approach >= real(0.0):

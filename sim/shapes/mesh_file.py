@@ -41,7 +41,7 @@ def read_mesh(path: str | os.PathLike, sha256: str | None = None) -> tuple[Trian
 
 def _content(path: str | os.PathLike) -> bytes:
     if not isinstance(path, (str, os.PathLike)) or Path(path).suffix.lower() not in FORMATS:
-        raise InputError(f"mesh: expected a file ending in {', '.join(FORMATS)}, got {path!r}; convert it.")
+        raise InputError(f"mesh: expected a file ending in {', '.join(FORMATS)}, got '{path}'; convert it.")
     try:
         content = Path(path).read_bytes()
     except (OSError, ValueError) as error:

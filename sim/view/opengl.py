@@ -17,6 +17,8 @@ picture = plotter.screenshot(return_img=True)
 print(plotter.render_window.ReportCapabilities())
 raise SystemExit(0 if picture.std() > 1.0 else 3)
 """
+WINDOW_PROBE = "import vtk; print(vtk.vtkRenderWindow().GetClassName())"
+OFF_SCREEN = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")  # what VTK falls back to when no display answers
 PATIENCE = 60.0  # s
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "swiftshader", "basic render")
 
@@ -51,11 +53,27 @@ def chosen_renderer(option: str | None) -> str:
     return wanted
 
 
+def display_answers() -> bool:
+    """Whether VTK would open a window on a screen; where it would not it draws unseen and says nothing."""
+    if not sys.platform.startswith("linux"):
+        return True
+    try:
+        done = subprocess.run([sys.executable, "-c", WINDOW_PROBE], capture_output=True, timeout=PATIENCE, text=True)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0 and done.stdout.split()[-1:] not in [[name] for name in OFF_SCREEN]
+
+
 def require_window() -> None:
     """Raise `InputError` where no window can be opened."""
-    missing = sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    if missing or opengl() is None:
-        reason = "there is no display" if missing else "there is no OpenGL"
+    reason = None
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        reason = "there is no display"
+    elif opengl() is None:
+        reason = "there is no OpenGL"
+    elif not display_answers():
+        reason = f"the display {os.environ.get('DISPLAY', '')!r} does not answer"
+    if reason is not None:
         raise InputError(
             f"view: cannot open a window here ({reason}); write a file instead: pliant view FILE --output x.html, "
             "or view(trajectory, output='x.png')."
