@@ -93,7 +93,7 @@ class Transform:
 
     def _allocate(self, count: int) -> tuple:
         grid, dtype = self.grid, complex_of(self.precision)
-        wide = (*grid.shape[:-1], grid.counts[0] // 2 + 1)
+        wide = (*grid.shape[:-1], grid.cuts[0] + 1 if self.arrays.narrow else grid.counts[0] // 2 + 1)
         shapes = [(*grid.shape[: n + 1], *grid.modes[n + 1 :]) for n in range(grid.dimension - 1)]
         first = [self.arrays.zeros((count, self.batch, *shape), dtype) for shape in shapes]
         whole = [self.arrays.zeros((count, self.batch, *wide), dtype) for _ in range(2)]
@@ -137,7 +137,7 @@ class LinearMap:
         """The outputs of coefficients [column, batch, *modes] as fields [row, batch, *points], written to `out`."""
         for move in self._entering:
             if move.column < 0:
-                move.full[...] = 0.0
+                self.transform.arrays.copy(0.0, move.full)
                 continue
             values = coefficients[move.column]
             _move(self.transform.arrays, move, values if move.kept is None else values[move.kept], move.full, add=False)
@@ -151,7 +151,7 @@ class LinearMap:
             if move.column >= 0:
                 _move(self.transform.arrays, move, move.full, target, add=add)
             elif not add:
-                target[...] = 0.0
+                self.transform.arrays.copy(0.0, target)
         return out
 
     def _moves(self, blocks: list[tuple], buffer: Callable[[int, int], Any]) -> list[_Move]:
@@ -183,13 +183,13 @@ def _move(arrays: Arrays, move: _Move, values: Any, target: Any, *, add: bool) -
     """Write or add one product."""
     if move.first and not add:
         if move.symbol is None:
-            target[...] = values
+            arrays.copy(values, target)
         else:
             arrays.multiply(values, move.symbol, out=target)
     elif move.symbol is None:
         arrays.add(target, values, out=target)
     else:
-        arrays.add(target, arrays.multiply(values, move.symbol, out=move.scratch), out=target)
+        arrays.multiply_add(values, move.symbol, out=target, scratch=move.scratch)
 
 
 def repeated(values: np.ndarray, batch: int, axis: int) -> np.ndarray:

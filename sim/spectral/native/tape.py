@@ -1,0 +1,141 @@
+"""Array operations noted down instead of done, and replayed by compiled code."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from sim.precision import Precision
+from sim.spectral.native.operations import REGISTER, TERMS, Layout, Operation, replay_kernel
+from sim.spectral.native.transform import tables
+
+
+class Tape:
+    """Operations on NumPy arrays of at most three axes, in order; arrays in `slotted`, whose first axis are slots, move.
+
+    What is noted with entries of slot 0 (and 1) is replayed for any slot (and the next).
+    """
+
+    def __init__(self, p: Precision, slotted: Sequence[np.ndarray] = ()):
+        self.precision = p
+        self._slotted = [(a.__array_interface__["data"][0], a.nbytes, a.strides[0]) for a in slotted]
+        self._entries: list[int] = []
+        self._kept: list[Any] = list(slotted)
+        self._launch: wp.Launch | None = None
+
+    def __len__(self) -> int:
+        """Integers of all entries."""
+        return len(self._entries)
+
+    def part(self, chosen: Callable[[Operation], bool]) -> "Tape":
+        """A tape of only some operations, to time them."""
+        made, at = Tape(self.precision), 0
+        made._kept = self._kept
+        while at < len(self._entries):
+            entry = self._entries[at : at + self._entries[at]]
+            made._entries += entry if chosen(Operation(entry[1])) else []
+            at += len(entry)
+        return made
+
+    def note(self, operation: Operation, out: np.ndarray, *operands: Any) -> None:
+        """Note an operation; operands are arrays that broadcast to `out`, or numbers."""
+        pairs = operation in (Operation.MULTIPLY, Operation.MULTIPLY_ADD, Operation.COMBINE)
+        if pairs:
+            operands = tuple(o for a, b in zip(operands[::2], operands[1::2], strict=True) for o in _ordered(a, b))
+        if len(operands) > 2 * TERMS:
+            raise ValueError(f"a sum of {len(operands) // 2} products; at most {TERMS} can be noted")
+        shape = out.shape if out.ndim and (out.strides[-1] == out.itemsize or out.size == 1) else (*out.shape, 1)
+        target = out.reshape(shape) if shape == out.shape else out[..., None]
+        lead = (1, 1, *shape[:-1])[-2:]
+        doubled = 2 if out.dtype.kind == "c" else 1
+        placed = [self._place(target, target, Layout.SAME)]
+        for index, operand in enumerate(operands):
+            factor = pairs and index % 2 == 1
+            placed.append(self._operand(target, operand, factor=factor, fits=shape == out.shape))
+        self._append(operation, *self._folded(lead, doubled * shape[-1], placed), placed, [])
+
+    def add_means(self, out: np.ndarray, values: np.ndarray) -> None:
+        """Note out += mean(values), of [row] and [row, point]."""
+        rows = values.reshape(len(values), -1)
+        target = out.reshape(-1, 1)
+        placed = [self._place(target, target, Layout.SAME), self._place(target, rows[:, :1], Layout.SAME)]
+        self._kept.append(values)
+        self._append(Operation.ADD_MEAN, (1, len(rows)), rows.shape[1], placed, [])
+
+    def transform(self, operation: Operation, out: np.ndarray, values: np.ndarray) -> None:
+        """Note a transform along the last axis, between n real numbers and as many coefficients as there is room for."""
+        points, modes = (out, values) if operation == Operation.TO_POINTS else (values, out)
+        n, made = points.shape[-1], tables(points.shape[-1], self.precision.numpy)
+        room = np.empty(n * REGISTER + 2 * REGISTER, np.uint8)
+        first = -room.__array_interface__["data"][0] % (2 * REGISTER)
+        self._kept += [made, room]
+        placed = [self._place(a[..., :1], a[..., :1], Layout.SAME) for a in (out, values)]
+        extra = [n, modes.shape[-1], *(a.__array_interface__["data"][0] for a in made)]
+        address = room.__array_interface__["data"][0] + first
+        self._append(operation, (1, 1, *out.shape[:-1])[-2:], n, placed, [*extra, address])
+
+    def replay(self, slot: int = 0, stride: int = 1, steps: int = 1) -> None:
+        """Do everything, `steps` times."""
+        if not self._entries:
+            return
+        if self._launch is None:
+            table = wp.array(np.array(self._entries, np.int64), dtype=wp.int64, device="cpu")
+            inputs = [table, len(self._entries), slot, stride, steps]
+            kernel = replay_kernel(self.precision)
+            self._launch = wp.launch(kernel, dim=1, inputs=inputs, device="cpu", record_cmd=True)
+        for index, value in ((2, slot), (3, stride), (4, steps)):
+            self._launch.set_param_at_index(index, value)
+        self._launch.launch()
+
+    def _folded(self, lead: Sequence[int], count: int, placed: list[list[int]]) -> tuple[tuple[int, int], int]:
+        """Rows that follow each other in every operand as one long row."""
+        rows, size = list(lead), np.dtype(self.precision.numpy).itemsize
+        for axis, place in ((1, 3), (0, 2)):
+            spans = {Layout.NUMBER: 0, Layout.PAIR: 0, Layout.DOUBLED: count * size // 2}
+            if rows[axis] > 1 and any(p[place] != spans.get(Layout(p[4]), count * size) for p in placed):
+                break
+            count, rows[axis] = count * rows[axis], 1
+        return (rows[0], rows[1]), count
+
+    def _append(self, operation: Operation, lead: Sequence[int], count: int, placed: list, extra: list[int]) -> None:
+        body = [int(operation), *lead, count, *(number for operand in placed for number in operand), *extra]
+        self._entries += [len(body) + 1, *body]
+
+    def _operand(self, target: np.ndarray, operand: Any, *, factor: bool, fits: bool) -> list[int]:
+        array = np.asarray(operand)
+        whole = array.dtype.kind == "c" or (array.ndim == 0 and target.dtype.kind == "c" and not factor)
+        array = array.astype(target.dtype if whole else self.precision.numpy, copy=False)
+        if not fits and array.ndim:
+            array = array[..., None]
+        complex_here, complex_there = array.dtype.kind == "c", target.dtype.kind == "c"
+        if array.ndim == 0 or array.shape[-1] == 1 and target.shape[-1] > 1:
+            layout = Layout.PAIR if complex_here else Layout.NUMBER
+        elif complex_here:
+            layout = Layout.TURNED if factor else Layout.SAME
+        else:
+            layout = Layout.DOUBLED if complex_there else Layout.SAME
+        if not factor and layout in (Layout.NUMBER, Layout.DOUBLED) and complex_there:
+            raise TypeError("real numbers are only factors of complex ones")
+        return self._place(target, array, layout)
+
+    def _place(self, target: np.ndarray, array: np.ndarray, layout: Layout) -> list[int]:
+        """Address and strides of an operand, its leading axes broadcast to those of the result."""
+        if array.ndim and array.shape[-1] > 1 and array.strides[-1] != array.itemsize:
+            array = np.ascontiguousarray(array)
+        self._kept.append(array)
+        whole = np.broadcast_to(array, (*target.shape[:-1], *array.shape[-1:])) if target.ndim > 1 else array
+        strides = (0, 0, *whole.strides[:-1])[-2:]
+        if whole.ndim > 3:
+            raise ValueError(f"expected at most three axes, got {whole.ndim}")
+        address = array.__array_interface__["data"][0]
+        moves = next((step for start, size, step in self._slotted if start <= address < start + size), 0)
+        return [address, moves, *strides, int(layout)]
+
+
+def _ordered(a: Any, b: Any) -> tuple[Any, Any]:
+    """Two factors, the one that is complex or has more numbers first."""
+    kinds = [np.asarray(x).dtype.kind == "c" for x in (a, b)]
+    if kinds[0] != kinds[1]:
+        return (a, b) if kinds[0] else (b, a)
+    return (a, b) if np.size(a) >= np.size(b) else (b, a)
