@@ -55,5 +55,5 @@ KURAMOTO_SIVASHINSKY = Case(
     },
     subjects=SUBJECTS,
     series=SERIES,
-    figures=figures(gradient=1.2, outside=None),
+    figures=figures(gradient=1.2, outside=0.4),
 )

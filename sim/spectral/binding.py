@@ -111,7 +111,9 @@ class SpectralBinding:
         model, full = self.model, {}
         gathered = model.arrays.host(self.dlinear)
         for spec in model.equation.PARAMETERS:
-            full[f"{model.name}.{spec.name}"] = self._gradient(spec.name, gathered)
+            name = f"{model.name}.{spec.name}"
+            if self.wanted is None or name in self.wanted:
+                full[name] = self._gradient(spec.name, gathered)
         for field in model.equation.FIELDS:
             full[f"{model.name}.{field.name}"] = adjoint.arrays()[field.name]
         parameters = model.parameters()

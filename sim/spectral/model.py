@@ -45,9 +45,10 @@ class SpectralModel(BaseModel):
 
     @cached_property
     def arrays(self) -> Arrays:
-        made = arrays_of(self.device)
-        fast = isinstance(made, HostArrays) and self.grid.dimension == 1 and has_fast_rows(self.grid.counts[0])
-        return RecordingArrays() if fast else made
+        made: Any = arrays_of(self.device)
+        if isinstance(made, HostArrays) and self.grid.dimension == 1 and has_fast_rows(self.grid.counts[0]):
+            made = RecordingArrays()
+        return made
 
     @cached_property
     def components(self) -> int:

@@ -124,6 +124,7 @@ class LinearMap:
         self._start, self._end = transform.start(max(1, len(rows))), transform.end(max(1, columns))
         self._entering = self._moves(transform.entry, lambda i, j: self._start[i])
         self._leaving = self._moves(transform.exit, lambda i, j: self._end[j])
+        self._alone = self._single() if transform.arrays.narrow else None
 
     def transposed(self) -> "LinearMap":
         """The adjoint: conjugate symbols, inputs and outputs exchanged."""
@@ -135,6 +136,11 @@ class LinearMap:
 
     def to_points(self, coefficients: Any, out: Any) -> Any:
         """The outputs of coefficients [column, batch, *modes] as fields [row, batch, *points], written to `out`."""
+        if self._alone is not None:
+            narrow: Any = self.transform.arrays
+            for i, (j, factor) in enumerate(self._alone):
+                narrow.backward_real(coefficients[j], out[i], factor)
+            return out
         for move in self._entering:
             if move.column < 0:
                 self.transform.arrays.copy(0.0, move.full)
@@ -145,6 +151,11 @@ class LinearMap:
 
     def from_points(self, fields: Any, out: Any, *, add: bool = False) -> Any:
         """The outputs [row, batch, *modes] of fields [column, batch, *points], written or added to `out`."""
+        if self._alone is not None and len(self.rows) == self.columns:
+            narrow: Any = self.transform.arrays
+            for i, (j, factor) in enumerate(self._alone):
+                narrow.forward_real(fields[j], out[i], factor, add=add)
+            return out
         self.transform.to_modes(fields)
         for move in self._leaving:
             target = out[move.row] if move.kept is None else out[move.row][move.kept]
@@ -153,6 +164,17 @@ class LinearMap:
             elif not add:
                 self.transform.arrays.copy(0.0, target)
         return out
+
+    def _single(self) -> list[tuple[int, Any]] | None:
+        """Column and factor [mode] of every row, if each has one; the transforms multiply by them on the way."""
+        if any(len(row) != 1 for row in self.rows):
+            return None
+        made = []
+        for row in self.rows:
+            ((j, symbol),) = row.items()
+            whole = np.broadcast_to(np.asarray(symbol, complex_of(self.transform.precision)), self.transform.grid.modes)
+            made.append((j, None if (whole == 1.0).all() else np.array(whole)))
+        return made
 
     def _moves(self, blocks: list[tuple], buffer: Callable[[int, int], Any]) -> list[_Move]:
         """All products, block by block; a row without any has one with column -1."""

@@ -1,20 +1,28 @@
 """The compiled loop that replays a tape: every entry is one operation on rows of numbers, at addresses that move with the slot.
 
-An entry is a run of 64-bit integers: its length, the operation, how many rows there are (two axes), the real numbers in
-a row of the result, then operands of five integers each, the result first: address, bytes from slot to slot, bytes along
-either axis of rows, and the `Layout` of a row. Transforms have more behind (`tape.Tape.transform`).
+An entry is a run of 64-bit integers: its length, the operation, how many rows there are along two axes, the real numbers in
+a row of the result, whether the rows of the second axis follow each other in all operands, then operands of five
+integers each, the result first: address, bytes from slot to slot, bytes along either axis of rows, and the `Layout` of
+a row. Transforms have more behind (`tape.Tape.transform`).
+
+Rows of the second axis, the environments, know nothing of each other. All steps are replayed for a few of them, then for the
+next few, so that what a step makes stays near the processor.
 """
 
 import enum
 import functools
 
+import numpy as np
 import warp as wp
 
 from sim.precision import Precision
 from sim.spectral.native.transform import CODE, MOST, transposition
 
 REGISTER = 32  # bytes that are worked on at once
-CHUNK = 128  # numbers of a row at a time, so that what is made of them stays near
+TERMS = 12  # most products of a COMBINE
+GROUPS = 2  # registers of environments at a time
+CHUNK = 128  # numbers of a row at a time where operands must be copied
+PART = 512  # numbers of a row at a time in a sum of products
 
 
 class Operation(enum.IntEnum):
@@ -45,6 +53,8 @@ class Layout(enum.IntEnum):
 CODE_OF_OPERATIONS = """
     typedef REAL V __attribute__((vector_size(LANES * sizeof(REAL))));
     typedef REAL U __attribute__((vector_size(LANES * sizeof(REAL)), aligned(sizeof(REAL))));
+    typedef REAL H __attribute__((vector_size(LANES / 2 * sizeof(REAL))));
+    typedef REAL G __attribute__((vector_size(LANES / 2 * sizeof(REAL)), aligned(sizeof(REAL))));
     typedef long long I;
     TRANSFORMS
     struct Row { const char* at; int layout; };
@@ -57,7 +67,13 @@ CODE_OF_OPERATIONS = """
             const V number = V{} + from[0];
             for (int j = 0; j < (m + LANES - 1) / LANES; ++j) room[j] = number;
         } else if (row.layout == DOUBLED) {
-            for (int j = 0; j < m / 2; ++j) to[2 * j] = to[2 * j + 1] = from[i / 2 + j];
+            int j = 0;
+            for (from += i / 2; 2 * j + 2 * LANES <= m; j += LANES) {
+                const V x = *(const U*)(from + j);
+                *(U*)(to + 2 * j) = __builtin_shufflevector(x, x, LOW_HALF);
+                *(U*)(to + 2 * j + LANES) = __builtin_shufflevector(x, x, HIGH_HALF);
+            }
+            for (; j < m / 2; ++j) to[2 * j] = to[2 * j + 1] = from[j];
         } else if (row.layout == PAIR) {
             for (int j = 0; j < m; ++j) to[j] = from[j & 1];
         } else if (m % LANES) {
@@ -73,36 +89,67 @@ CODE_OF_OPERATIONS = """
         const V swapped = __builtin_shufflevector(b, b, SWAPPED);
         return real * b + imaginary * swapped * V{SIGNS};
     };
-    auto product = [&](const U* a, const U* b, int layout, int j) -> V {
-        return layout >= PAIR ? turned(a[j], b[j]) : (V)a[j] * (V)b[j];
+    // r = act(r, a, b) for as many numbers as fill registers; the rest is left
+    auto registers_of = [](REAL* r, const REAL* a, int m, auto b, auto act) {
+        for (int i = 0; i < m / LANES * LANES; i += LANES) *(U*)(r + i) = act(r + i, *(const U*)(a + i), b(i));
     };
-    auto pointwise = [&](int operation, const Row& r, const Row* operands, int count, int numbers) {
-        V rooms[2][registers], made[registers];
-        for (int i = 0; i < numbers; i += CHUNK) {
+    auto with_operation = [&](int operation, REAL* r, const REAL* a, int m, auto b) {
+        if (operation == MULTIPLY) registers_of(r, a, m, b, [](const REAL*, V x, V y) { return x * y; });
+        else if (operation == MULTIPLY_ADD)
+            registers_of(r, a, m, b, [](const REAL* z, V x, V y) { return *(const U*)z + x * y; });
+        else if (operation == ADD) registers_of(r, a, m, b, [](const REAL*, V x, V y) { return x + y; });
+        else registers_of(r, a, m, b, [](const REAL*, V x, V y) { return x - y; });
+    };
+    // What the most common operands can do without a copy: returns how many numbers are done.
+    auto direct = [&](int operation, REAL* r, const Row& first, const Row& second, int i, int m) -> int {
+        const REAL *a = (const REAL*)first.at + i, *b = (const REAL*)second.at;
+        if (first.layout != SAME || operation > MULTIPLY_ADD) return 0;
+        if (operation == COPY) {
+            registers_of(r, a, m, [](int) { return V{}; }, [](const REAL*, V x, V) { return x; });
+        } else if (second.layout == SAME) {
+            with_operation(operation, r, a, m, [=](int j) -> V { return *(const U*)(b + i + j); });
+        } else if (second.layout == NUMBER) {
+            const V number = V{} + b[0];
+            with_operation(operation, r, a, m, [=](int) { return number; });
+        } else if (second.layout == DOUBLED) {
+            with_operation(operation, r, a, m, [=](int j) -> V {
+                const H x = *(const G*)(b + (i + j) / 2);
+                return __builtin_shufflevector(x, x, LOW_HALF);
+            });
+        } else if (second.layout == TURNED) {
+            auto factor = [=](int j) -> V { return *(const U*)(b + i + j); };
+            if (operation == MULTIPLY) registers_of(r, a, m, factor, [=](const REAL*, V x, V y) { return turned(x, y); });
+            else registers_of(r, a, m, factor, [=](const REAL* z, V x, V y) { return *(const U*)z + turned(x, y); });
+        } else {
+            return 0;
+        }
+        return m / LANES * LANES;
+    };
+    auto pointwise = [&](int operation, const Row& r, const Row& first, const Row& second, int i, int numbers) {
+        V rooms[3][registers], made[registers];
+        for (i += direct(operation, (REAL*)r.at + i, first, second, i, numbers - i); i < numbers; i += CHUNK) {
             const int m = numbers - i < CHUNK ? numbers - i : CHUNK, n = (m + LANES - 1) / LANES;
-            const U* a = fetch(operands[0], i, m, rooms[0]);
-            const U* b = count > 1 ? fetch(operands[1], i, m, rooms[1]) : a;
-            const int layout = count > 1 ? operands[1].layout : 0;
+            const U *a = fetch(first, i, m, rooms[0]), *b = fetch(second, i, m, rooms[1]);
             if (operation == COPY) for (int j = 0; j < n; ++j) made[j] = a[j];
             else if (operation == ADD) for (int j = 0; j < n; ++j) made[j] = (V)a[j] + (V)b[j];
             else if (operation == SUBTRACT) for (int j = 0; j < n; ++j) made[j] = (V)a[j] - (V)b[j];
             else if (operation == CONJUGATE) for (int j = 0; j < n; ++j) made[j] = (V)a[j] * -V{SIGNS};
-            else if (layout >= PAIR) for (int j = 0; j < n; ++j) made[j] = turned(a[j], b[j]);
+            else if (second.layout >= PAIR) for (int j = 0; j < n; ++j) made[j] = turned(a[j], b[j]);
             else for (int j = 0; j < n; ++j) made[j] = (V)a[j] * (V)b[j];
             if (operation == MULTIPLY_ADD) {
-                const Row old = {r.at, SAME};
-                a = fetch(old, i, m, rooms[0]);
-                for (int j = 0; j < n; ++j) made[j] += (V)a[j];
-            }
-            for (int t = 2; t < count; t += 2) {
-                a = fetch(operands[t], i, m, rooms[0]);
-                b = fetch(operands[t + 1], i, m, rooms[1]);
-                if (operands[t + 1].layout >= PAIR) for (int j = 0; j < n; ++j) made[j] += turned(a[j], b[j]);
-                else for (int j = 0; j < n; ++j) made[j] += (V)a[j] * (V)b[j];
+                const U* old = fetch(Row{r.at, SAME}, i, m, rooms[2]);
+                for (int j = 0; j < n; ++j) made[j] += (V)old[j];
             }
             REAL* to = (REAL*)r.at + i;
             if (m % LANES) for (int j = 0; j < m; ++j) to[j] = ((const REAL*)made)[j];
             else for (int j = 0; j < n; ++j) ((U*)to)[j] = made[j];
+        }
+    };
+    auto combined = [&](const Row& r, const Row* operands, int count, int numbers) {
+        for (int i = 0; i < numbers; i += PART) {
+            const int end = numbers - i < PART ? numbers : i + PART;
+            for (int t = 0; t < count; t += 2)
+                pointwise(t ? MULTIPLY_ADD : MULTIPLY, r, operands[t], operands[t + 1], i, end);
         }
     };
     auto place = [](const I* operand, int slot, int first, int second) -> const char* {
@@ -113,43 +160,45 @@ CODE_OF_OPERATIONS = """
         for (int i = 0; i < numbers; ++i) total += ((const REAL*)a.at)[i];
         *(double*)r.at += total / numbers;
     };
-    auto transforms = [&](const I* entry, int slot) {
-        const I *to = entry + 5, *from = to + 5, *with = from + 5;
-        const int rows = entry[2] * entry[3], inner = entry[3];
+    auto transforms = [&](const I* entry, int slot, int begin, int end) {
+        const I *to = entry + 6, *from = to + 5, *with = from + 5;
+        const int inner = end - begin, rows = entry[2] * inner;
         const REAL* source[LANES];
         REAL* target[LANES];
         for (int row = 0; row < rows; row += LANES) {
             for (int l = 0; l < LANES; ++l) {
                 const int r = row + l < rows ? row + l : rows - 1;
-                source[l] = (const REAL*)place(from, slot, r / inner, r % inner);
-                target[l] = (REAL*)place(to, slot, r / inner, r % inner);
+                source[l] = (const REAL*)place(from, slot, r / inner, begin + r % inner);
+                target[l] = (REAL*)place(to, slot, r / inner, begin + r % inner);
             }
-            const int valid = rows - row < LANES ? rows - row : LANES;
+            const int valid = rows - row < LANES ? rows - row : LANES, n = with[0], kept = with[1];
             const int* places = (const int*)with[2];
-            const REAL *stages = (const REAL*)with[3], *split = (const REAL*)with[4];
-            if (entry[1] == TO_POINTS) to_points(source, target, valid, with[0], with[1], places, stages, split, (V*)with[5]);
-            else to_modes(source, target, valid, with[0], with[1], places, stages, split, (V*)with[5]);
+            const REAL *stages = (const REAL*)with[3], *split = (const REAL*)with[4], *factor = (const REAL*)with[6];
+            V* room = (V*)with[5];
+            if (entry[1] == TO_POINTS) to_points(source, target, valid, n, kept, places, stages, split, room, factor);
+            else to_modes(source, target, valid, n, kept, places, stages, split, room, factor, with[7]);
         }
     };
     const I* start = (const I*)table.data;
     for (int step = 0; step < steps; ++step, slot += stride)
         for (const I* entry = start; entry < start + length; entry += entry[0]) {
+            const int begin = group * GROUP, end = begin + GROUP < entry[3] ? begin + GROUP : entry[3];
             if (entry[1] >= TO_POINTS) {
-                transforms(entry, slot);
+                transforms(entry, slot, begin, end);
                 continue;
             }
-            const int count = (entry[0] - 5) / 5 - 1;
+            const int count = (entry[0] - 6) / 5 - 1, numbers = entry[4], at_once = entry[5] ? end - begin : 1;
             for (int first = 0; first < entry[2]; ++first)
-                for (int second = 0; second < entry[3]; ++second) {
+                for (int second = begin; second < end; second += at_once) {
                     Row rows[1 + 2 * TERMS];
                     for (int o = 0; o <= count; ++o)
-                        rows[o] = Row{place(entry + 5 + 5 * o, slot, first, second), (int)entry[9 + 5 * o]};
-                    if (entry[1] == ADD_MEAN) mean(rows[0], rows[1], entry[4]);
-                    else pointwise(entry[1], rows[0], rows + 1, count, entry[4]);
+                        rows[o] = Row{place(entry + 6 + 5 * o, slot, first, second), (int)entry[10 + 5 * o]};
+                    if (entry[1] == ADD_MEAN) mean(rows[0], rows[1], numbers);
+                    else if (entry[1] == COMBINE) combined(rows[0], rows + 1, count, numbers * at_once);
+                    else pointwise(entry[1], rows[0], rows[1], rows[count], 0, numbers * at_once);
                 }
         }
 """
-TERMS = 12  # most products of a COMBINE
 
 
 def _source(p: Precision) -> str:
@@ -159,11 +208,22 @@ def _source(p: Precision) -> str:
         "EVEN": ", ".join(str(i & ~1) for i in range(lanes)),
         "ODD": ", ".join(str(i | 1) for i in range(lanes)),
         "SWAPPED": ", ".join(str(i ^ 1) for i in range(lanes)),
+        "LOW_HALF": ", ".join(str(i // 2) for i in range(lanes)),
+        "HIGH_HALF": ", ".join(str((lanes + i) // 2) for i in range(lanes)),
         "SIGNS": ", ".join("1" if i % 2 else "-1" for i in range(lanes)),
     }
     text = CODE_OF_OPERATIONS.replace("TRANSFORMS", CODE.replace("TRANSPOSITION", transposition(lanes)))
     values = {entry.name: int(entry) for kind in (Operation, Layout) for entry in kind}
-    constants = {"LANES": lanes, "CHUNK": CHUNK, "MOST": MOST, "TERMS": TERMS, "REAL": name, **values}
+    constants = {
+        "LANES": lanes,
+        "GROUP": GROUPS * lanes,
+        "CHUNK": CHUNK,
+        "PART": PART,
+        "MOST": MOST,
+        "TERMS": TERMS,
+        "REAL": name,
+        **values,
+    }
     head = "".join(f"#define {key} {value}\n" for key, value in constants.items())
     lists = "".join(f"#define {key} {value}\n" for key, value in listed.items())
     undone = "".join(f"#undef {key}\n" for key in (*constants, *listed))
@@ -172,13 +232,21 @@ def _source(p: Precision) -> str:
 
 @functools.cache
 def replay_kernel(p: Precision) -> wp.Kernel:
-    """Replays `length` integers of a table `steps` times, from a slot on, which moves by `stride` each time."""
+    """Replays `length` integers of a table `steps` times, from a slot on, which moves by `stride` each time.
+
+    Its threads are groups of environments, one after the other.
+    """
 
     @wp.func_native(_source(p))
-    def replay(table: wp.array(dtype=wp.int64), length: int, slot: int, stride: int, steps: int): ...
+    def replay(table: wp.array(dtype=wp.int64), length: int, slot: int, stride: int, steps: int, group: int): ...
 
     @wp.kernel(enable_backward=False, module="unique")
     def replay_tape(table: wp.array(dtype=wp.int64), length: int, slot: int, stride: int, steps: int):
-        replay(table, length, slot, stride, steps)
+        replay(table, length, slot, stride, steps, wp.tid())
 
     return replay_tape
+
+
+def group_count(p: Precision, environments: int) -> int:
+    """How many groups there are."""
+    return -(-environments // (GROUPS * REGISTER // np.dtype(p.numpy).itemsize))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sim.spectral.native.operations import Operation
-from sim.spectral.native.recording import NotRecordable, RecordingArrays
+from sim.spectral.native.recording import RecordingArrays
 from sim.spectral.native.tape import Tape
 
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ class Player:
 
     def _record(self, key: tuple, forward: bool) -> None:
         solver = self.solver
-        tape = Tape(solver.model.precision, solver.slotted())
+        tape = Tape(solver.model.precision, solver.model.batch, solver.slotted())
         try:
             with self.arrays.recording(tape):
                 (solver.forward if forward else solver.backward)(0)
-        except NotRecordable:
+        except Exception:  # whatever it is: without a tape the step does the same again, and then says so itself
             self._refused = True
         else:
             self._tapes[key] = tape

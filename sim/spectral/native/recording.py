@@ -82,18 +82,23 @@ class RecordingArrays(HostArrays):
         else:
             self.tape.add_means(out, _plain(values))
 
-    def forward_real(self, values: Any, out: Any) -> Any:  # type: ignore[override]
-        if self.tape is None:
-            out[...] = scipy.fft.rfft(values, axis=-1, norm="forward", workers=1)[..., : out.shape[-1]]
-        else:
-            self.tape.transform(Operation.TO_MODES, out, values)
+    def forward_real(self, values: Any, out: Any, factor: Any = None, *, add: bool = False) -> Any:  # type: ignore[override]
+        """Coefficients along the last axis times a factor [mode], written or added."""
+        if self.tape is not None:
+            self.tape.transform(Operation.TO_MODES, out, values, factor, add=add)
+            return out
+        made = scipy.fft.rfft(values, axis=-1, norm="forward", workers=1)[..., : out.shape[-1]]
+        made = made if factor is None else made * factor
+        out[...] = out + made if add else made
         return out
 
-    def backward_real(self, coefficients: Any, out: Any) -> Any:  # type: ignore[override]
-        if self.tape is None:
-            out[...] = scipy.fft.irfft(coefficients, n=out.shape[-1], axis=-1, norm="forward", workers=1)
-        else:
-            self.tape.transform(Operation.TO_POINTS, out, coefficients)
+    def backward_real(self, coefficients: Any, out: Any, factor: Any = None) -> Any:  # type: ignore[override]
+        """Real values along the last axis of coefficients times a factor [mode]."""
+        if self.tape is not None:
+            self.tape.transform(Operation.TO_POINTS, out, coefficients, factor)
+            return out
+        made = coefficients if factor is None else coefficients * factor
+        out[...] = scipy.fft.irfft(made, n=out.shape[-1], axis=-1, norm="forward", workers=1)
         return out
 
     def _do(self, operation: Operation, at_once: Any, out: Any, *operands: Any) -> Any:

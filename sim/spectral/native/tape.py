@@ -7,19 +7,20 @@ import numpy as np
 import warp as wp
 
 from sim.precision import Precision
-from sim.spectral.native.operations import REGISTER, TERMS, Layout, Operation, replay_kernel
+from sim.spectral.native.operations import REGISTER, TERMS, Layout, Operation, group_count, replay_kernel
 from sim.spectral.native.transform import tables
 
 
 class Tape:
-    """Operations on NumPy arrays of at most three axes, in order; arrays in `slotted`, whose first axis are slots, move.
+    """Operations on NumPy arrays [..., environment, point or mode] of at most three axes, in order.
 
-    What is noted with entries of slot 0 (and 1) is replayed for any slot (and the next).
+    Those in `slotted`, whose first axis are slots, move: what is noted with entries of slot 0 (and 1) is replayed for any
+    slot (and the next).
     """
 
-    def __init__(self, p: Precision, slotted: Sequence[np.ndarray] = ()):
-        self.precision = p
-        self._slotted = [(a.__array_interface__["data"][0], a.nbytes, a.strides[0]) for a in slotted]
+    def __init__(self, p: Precision, environments: int, slotted: Sequence[np.ndarray] = ()):
+        self.precision, self.environments = p, environments
+        self._slotted = [(_address(a), a.nbytes, a.strides[0]) for a in slotted]
         self._entries: list[int] = []
         self._kept: list[Any] = list(slotted)
         self._launch: wp.Launch | None = None
@@ -30,7 +31,7 @@ class Tape:
 
     def part(self, chosen: Callable[[Operation], bool]) -> "Tape":
         """A tape of only some operations, to time them."""
-        made, at = Tape(self.precision), 0
+        made, at = Tape(self.precision, self.environments), 0
         made._kept = self._kept
         while at < len(self._entries):
             entry = self._entries[at : at + self._entries[at]]
@@ -53,7 +54,8 @@ class Tape:
         for index, operand in enumerate(operands):
             factor = pairs and index % 2 == 1
             placed.append(self._operand(target, operand, factor=factor, fits=shape == out.shape))
-        self._append(operation, *self._folded(lead, doubled * shape[-1], placed), placed, [])
+        count = doubled * shape[-1]
+        self._append(operation, lead, count, self._follow(count, placed), placed, [])
 
     def add_means(self, out: np.ndarray, values: np.ndarray) -> None:
         """Note out += mean(values), of [row] and [row, point]."""
@@ -61,19 +63,24 @@ class Tape:
         target = out.reshape(-1, 1)
         placed = [self._place(target, target, Layout.SAME), self._place(target, rows[:, :1], Layout.SAME)]
         self._kept.append(values)
-        self._append(Operation.ADD_MEAN, (1, len(rows)), rows.shape[1], placed, [])
+        self._append(Operation.ADD_MEAN, (1, len(rows)), rows.shape[1], False, placed, [])
 
-    def transform(self, operation: Operation, out: np.ndarray, values: np.ndarray) -> None:
-        """Note a transform along the last axis, between n real numbers and as many coefficients as there is room for."""
+    def transform(
+        self, operation: Operation, out: np.ndarray, values: np.ndarray, factor: np.ndarray | None, *, add: bool = False
+    ) -> None:
+        """Note a transform along the last axis, between n real numbers and as many coefficients as there is room for.
+
+        Coefficients are multiplied by those of `factor` [mode] if there is one; those made can be added.
+        """
         points, modes = (out, values) if operation == Operation.TO_POINTS else (values, out)
         n, made = points.shape[-1], tables(points.shape[-1], self.precision.numpy)
         room = np.empty(n * REGISTER + 2 * REGISTER, np.uint8)
-        first = -room.__array_interface__["data"][0] % (2 * REGISTER)
-        self._kept += [made, room]
+        first = -_address(room) % (2 * REGISTER)
+        self._kept += [made, room, out, values, factor]
         placed = [self._place(a[..., :1], a[..., :1], Layout.SAME) for a in (out, values)]
-        extra = [n, modes.shape[-1], *(a.__array_interface__["data"][0] for a in made)]
-        address = room.__array_interface__["data"][0] + first
-        self._append(operation, (1, 1, *out.shape[:-1])[-2:], n, placed, [*extra, address])
+        extra = [n, modes.shape[-1], *map(_address, made), _address(room) + first]
+        extra += [0 if factor is None else _address(factor), int(add)]
+        self._append(operation, (1, 1, *out.shape[:-1])[-2:], n, False, placed, extra)
 
     def replay(self, slot: int = 0, stride: int = 1, steps: int = 1) -> None:
         """Do everything, `steps` times."""
@@ -83,23 +90,25 @@ class Tape:
             table = wp.array(np.array(self._entries, np.int64), dtype=wp.int64, device="cpu")
             inputs = [table, len(self._entries), slot, stride, steps]
             kernel = replay_kernel(self.precision)
-            self._launch = wp.launch(kernel, dim=1, inputs=inputs, device="cpu", record_cmd=True)
+            groups = group_count(self.precision, self.environments)
+            self._launch = wp.launch(kernel, dim=groups, inputs=inputs, device="cpu", record_cmd=True)
         for index, value in ((2, slot), (3, stride), (4, steps)):
             self._launch.set_param_at_index(index, value)
         self._launch.launch()
 
-    def _folded(self, lead: Sequence[int], count: int, placed: list[list[int]]) -> tuple[tuple[int, int], int]:
-        """Rows that follow each other in every operand as one long row."""
-        rows, size = list(lead), np.dtype(self.precision.numpy).itemsize
-        for axis, place in ((1, 3), (0, 2)):
-            spans = {Layout.NUMBER: 0, Layout.PAIR: 0, Layout.DOUBLED: count * size // 2}
-            if rows[axis] > 1 and any(p[place] != spans.get(Layout(p[4]), count * size) for p in placed):
-                break
-            count, rows[axis] = count * rows[axis], 1
-        return (rows[0], rows[1]), count
+    def _follow(self, count: int, placed: list[list[int]]) -> bool:
+        """Whether the rows of all environments follow each other in every operand, so that they are one long row."""
+        size = np.dtype(self.precision.numpy).itemsize
+        spans = {Layout.NUMBER: 0, Layout.PAIR: 0, Layout.DOUBLED: count * size // 2}
+        return all(p[3] == spans.get(Layout(p[4]), count * size) for p in placed)
 
-    def _append(self, operation: Operation, lead: Sequence[int], count: int, placed: list, extra: list[int]) -> None:
-        body = [int(operation), *lead, count, *(number for operand in placed for number in operand), *extra]
+    def _append(
+        self, operation: Operation, lead: Sequence[int], count: int, follow: bool, placed: list, extra: list[int]
+    ) -> None:
+        if lead[1] != self.environments:
+            raise ValueError(f"expected {self.environments} environments on the last axis but one, got {lead[1]}")
+        operands = [number for operand in placed for number in operand]
+        body = [int(operation), *lead, count, int(follow), *operands, *extra]
         self._entries += [len(body) + 1, *body]
 
     def _operand(self, target: np.ndarray, operand: Any, *, factor: bool, fits: bool) -> list[int]:
@@ -128,9 +137,13 @@ class Tape:
         strides = (0, 0, *whole.strides[:-1])[-2:]
         if whole.ndim > 3:
             raise ValueError(f"expected at most three axes, got {whole.ndim}")
-        address = array.__array_interface__["data"][0]
+        address = _address(array)
         moves = next((step for start, size, step in self._slotted if start <= address < start + size), 0)
         return [address, moves, *strides, int(layout)]
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
 
 
 def _ordered(a: Any, b: Any) -> tuple[Any, Any]:

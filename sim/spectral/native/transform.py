@@ -72,7 +72,7 @@ def transposition(lanes: int) -> str:
 
 CODE = """
     // The inverse transform of the h points a[2 i + re] + i a[2 i + im], unscaled; with the parts exchanged, the forward one.
-    auto scatter_turned = [](V* x, V ur, V ui, const REAL* w, int re, int im) {
+    auto turn = [](V* x, V ur, V ui, const REAL* w, int re, int im) {
         const REAL c = w[0], s = w[1];
         x[re] = ur * c - ui * s;
         x[im] = ur * s + ui * c;
@@ -84,7 +84,7 @@ CODE = """
                 const V ur = x[re] - y[re], ui = x[im] - y[im];
                 x[re] += y[re];
                 x[im] += y[im];
-                scatter_turned(y, ur, ui, w, re, im);
+                turn(y, ur, ui, w, re, im);
             }
     };
     auto three = [&](V* a, V* end, const REAL* w, int q, int length, int re, int im) {
@@ -97,8 +97,8 @@ CODE = """
                 const V mr = x[re] - sr * half, mi = x[im] - si * half;
                 x[re] += sr;
                 x[im] += si;
-                scatter_turned(y, mr - di, mi + dr, w, re, im);
-                scatter_turned(z, mr + di, mi - dr, w + 2, re, im);
+                turn(y, mr - di, mi + dr, w, re, im);
+                turn(z, mr + di, mi - dr, w + 2, re, im);
             }
     };
     auto four = [&](V* a, V* end, const REAL* w, int q, int length, int re, int im) {
@@ -133,10 +133,10 @@ CODE = """
                 const V gr = dr * s1 + er * s2, gi = di * s1 + ei * s2, hr = dr * s2 - er * s1, hi = di * s2 - ei * s1;
                 x[re] += ar + br;
                 x[im] += ai + bi;
-                scatter_turned(y1, mr - gi, mi + gr, w, re, im);
-                scatter_turned(y2, nr - hi, ni + hr, w + 2, re, im);
-                scatter_turned(y3, nr + hi, ni - hr, w + 4, re, im);
-                scatter_turned(y4, mr + gi, mi - gr, w + 6, re, im);
+                turn(y1, mr - gi, mi + gr, w, re, im);
+                turn(y2, nr - hi, ni + hr, w + 2, re, im);
+                turn(y3, nr + hi, ni - hr, w + 4, re, im);
+                turn(y4, mr + gi, mi - gr, w + 6, re, im);
             }
     };
     auto transform = [&](V* a, int h, const int* radices, const REAL* w, int re) {
@@ -163,28 +163,30 @@ CODE = """
         for (; i < count; ++i)
             for (int l = 0; l < LANES; ++l) a[i][l] = p[l][i];
     };
-    // the first rows p of pairs made(i, z): numbers 2 i and 2 i + 1 of all rows
-    auto scatter = [&](REAL* const* p, int valid, int pairs, auto made) {
+    // the first rows p of pairs made(i, z): numbers 2 i and 2 i + 1 of all rows, written or added
+    auto scatter = [&](REAL* const* p, int valid, int pairs, bool add, auto made) {
         V t[LANES];
         int i = 0;
         for (; i + LANES / 2 <= pairs; i += LANES / 2) {
             for (int l = 0; l < LANES / 2; ++l) made(i + l, t + 2 * l);
             flip(t);
-            for (int l = 0; l < valid; ++l) *(U*)(p[l] + 2 * i) = t[l];
+            for (int l = 0; l < valid; ++l) *(U*)(p[l] + 2 * i) = add ? *(U*)(p[l] + 2 * i) + t[l] : t[l];
         }
         for (; i < pairs; ++i) {
             made(i, t);
             for (int l = 0; l < valid; ++l) {
-                p[l][2 * i] = t[0][l];
-                p[l][2 * i + 1] = t[1][l];
+                p[l][2 * i] = t[0][l] + (add ? p[l][2 * i] : 0);
+                p[l][2 * i + 1] = t[1][l] + (add ? p[l][2 * i + 1] : 0);
             }
         }
     };
-    // Values of real fields of n points from their first `kept` coefficients, at most h of them.
+    // Values of real fields of n points from their first `kept` coefficients, at most h of them, times factors if there are any.
     auto to_points = [&](const REAL* const* from, REAL* const* to, int valid, int n, int kept, const int* places,
-                         const REAL* stages, const REAL* split, V* a) {
+                         const REAL* stages, const REAL* split, V* a, const REAL* factor) {
         const int h = n / 2, *place = places + MOST;
         gather(from, 2 * kept, a);
+        if (factor)
+            for (int k = 0; k < kept; ++k) turn(a + 2 * k, a[2 * k], a[2 * k + 1], factor + 2 * k, 0, 1);
         for (int k = 2 * kept; k < 2 * h; ++k) a[k] = V{};
         a[1] = a[0];
         for (int k = 1; 2 * k <= h; ++k) {
@@ -198,30 +200,31 @@ CODE = """
             y[1] = ti - si;
         }
         transform(a, h, places, stages, 0);
-        scatter(to, valid, h, [&](int i, V* z) {
+        scatter(to, valid, h, false, [&](int i, V* z) {
             const V* x = a + 2 * place[i];
             z[0] = x[0];
             z[1] = x[1];
         });
     };
-    // The first `kept` coefficients of real fields of n points, over n.
+    // The first `kept` coefficients of real fields of n points, over n, times factors if there are any; written or added.
     auto to_modes = [&](const REAL* const* from, REAL* const* to, int valid, int n, int kept, const int* places,
-                        const REAL* stages, const REAL* split, V* a) {
+                        const REAL* stages, const REAL* split, V* a, const REAL* factor, bool add) {
         const int h = n / 2, *place = places + MOST;
         const REAL scale = (REAL)1 / n, half = scale / 2;
         gather(from, n, a);
         transform(a, h, places, stages, 1);
-        scatter(to, valid, kept, [&](int k, V* z) {
+        scatter(to, valid, kept, add, [&](int k, V* z) {
             if (k == 0) {
                 z[0] = (a[0] + a[1]) * scale;
                 z[1] = V{};
-                return;
+            } else {
+                const V *x = a + 2 * place[k], *y = a + 2 * place[h - k];
+                const V er = x[0] + y[0], ei = x[1] - y[1], dr = x[0] - y[0], di = x[1] + y[1];
+                const REAL c = split[2 * k], s = split[2 * k + 1];
+                z[0] = (er + di * c - dr * s) * half;
+                z[1] = (ei - dr * c - di * s) * half;
             }
-            const V *x = a + 2 * place[k], *y = a + 2 * place[h - k];
-            const V er = x[0] + y[0], ei = x[1] - y[1], dr = x[0] - y[0], di = x[1] + y[1];
-            const REAL c = split[2 * k], s = split[2 * k + 1];
-            z[0] = (er + di * c - dr * s) * half;
-            z[1] = (ei - dr * c - di * s) * half;
+            if (factor) turn(z, z[0], z[1], factor + 2 * k, 0, 1);
         });
     };
 """
