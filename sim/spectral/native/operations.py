@@ -3,7 +3,8 @@
 An entry is a run of 64-bit integers: its length, the operation, how many rows there are along two axes, the real numbers in
 a row of the result, whether the rows of the second axis follow each other in all operands, then operands of five
 integers each, the result first: address, bytes from slot to slot, bytes along either axis of rows, and the `Layout` of
-a row. Transforms have more behind (`tape.Tape.transform`).
+a row. Transforms have more behind (`tape.Tape.transform`). Before the first entry stand the slot of the first step, how far
+it moves each time, how many steps there are, and the length of the table.
 
 Rows of the second axis, the environments, know nothing of each other. All steps are replayed for a few of them, then for the
 next few, so that what a step makes stays near the processor.
@@ -179,9 +180,10 @@ CODE_OF_OPERATIONS = """
             else to_modes(source, target, valid, n, kept, places, stages, split, room, factor, with[7]);
         }
     };
-    const I* start = (const I*)table.data;
-    for (int step = 0; step < steps; ++step, slot += stride)
-        for (const I* entry = start; entry < start + length; entry += entry[0]) {
+    const I *head = (const I*)table.data, *stop = head + head[3];
+    int slot = head[0];
+    for (int step = 0; step < head[2]; ++step, slot += head[1])
+        for (const I* entry = head + 4; entry < stop; entry += entry[0]) {
             const int begin = group * GROUP, end = begin + GROUP < entry[3] ? begin + GROUP : entry[3];
             if (entry[1] >= TO_POINTS) {
                 transforms(entry, slot, begin, end);
@@ -193,7 +195,8 @@ CODE_OF_OPERATIONS = """
                     Row rows[1 + 2 * TERMS];
                     for (int o = 0; o <= count; ++o)
                         rows[o] = Row{place(entry + 6 + 5 * o, slot, first, second), (int)entry[10 + 5 * o]};
-                    if (entry[1] == ADD_MEAN) mean(rows[0], rows[1], numbers);
+                    if (entry[1] == COPY && numbers * at_once == 1) *(REAL*)rows[0].at = *(const REAL*)rows[1].at;
+                    else if (entry[1] == ADD_MEAN) mean(rows[0], rows[1], numbers);
                     else if (entry[1] == COMBINE) combined(rows[0], rows + 1, count, numbers * at_once);
                     else pointwise(entry[1], rows[0], rows[1], rows[count], 0, numbers * at_once);
                 }
@@ -232,17 +235,14 @@ def _source(p: Precision) -> str:
 
 @functools.cache
 def replay_kernel(p: Precision) -> wp.Kernel:
-    """Replays `length` integers of a table `steps` times, from a slot on, which moves by `stride` each time.
-
-    Its threads are groups of environments, one after the other.
-    """
+    """Replays a table; its threads are groups of environments, one after the other."""
 
     @wp.func_native(_source(p))
-    def replay(table: wp.array(dtype=wp.int64), length: int, slot: int, stride: int, steps: int, group: int): ...
+    def replay(table: wp.array(dtype=wp.int64), group: int): ...
 
     @wp.kernel(enable_backward=False, module="unique")
-    def replay_tape(table: wp.array(dtype=wp.int64), length: int, slot: int, stride: int, steps: int):
-        replay(table, length, slot, stride, steps, wp.tid())
+    def replay_tape(table: wp.array(dtype=wp.int64)):
+        replay(table, wp.tid())
 
     return replay_tape
 

@@ -24,6 +24,7 @@ class Tape:
         self._entries: list[int] = []
         self._kept: list[Any] = list(slotted)
         self._launch: wp.Launch | None = None
+        self._head = np.zeros(3, np.int64)
 
     def __len__(self) -> int:
         """Integers of all entries."""
@@ -87,13 +88,14 @@ class Tape:
         if not self._entries:
             return
         if self._launch is None:
-            table = wp.array(np.array(self._entries, np.int64), dtype=wp.int64, device="cpu")
-            inputs = [table, len(self._entries), slot, stride, steps]
-            kernel = replay_kernel(self.precision)
+            whole = [0, 0, 0, 4 + len(self._entries), *self._entries]
+            table = wp.array(np.array(whole, np.int64), dtype=wp.int64, device="cpu")
             groups = group_count(self.precision, self.environments)
-            self._launch = wp.launch(kernel, dim=groups, inputs=inputs, device="cpu", record_cmd=True)
-        for index, value in ((2, slot), (3, stride), (4, steps)):
-            self._launch.set_param_at_index(index, value)
+            self._launch = wp.launch(
+                replay_kernel(self.precision), dim=groups, inputs=[table], device="cpu", record_cmd=True
+            )
+            self._head = table.numpy()[:3]  # on the CPU it is the table itself
+        self._head[:] = slot, stride, steps
         self._launch.launch()
 
     def _follow(self, count: int, placed: list[list[int]]) -> bool:
