@@ -54,10 +54,18 @@ def test_a_box_refuses_what_is_no_periodic_grid(lengths, resolution, words):
         (np.zeros((16, 16), bool), ("dtype bool",)),
         ("fast", ("dtype",)),
         (lambda x: x, ("function of x, y",)),
+        (lambda x, y: 0.1 * x + np.sin(y), ("periodic along x", "0.589", "taper")),
+        (lambda x, y: np.sin(x) + np.tanh(y - 3.0), ("periodic along y",)),
     ],
 )
 def test_a_box_refuses_initial_fields_that_do_not_fit(given, words):
     refused(lambda: flow_box(vorticity=given), "vorticity", *words)
+
+
+def test_fronts_and_noise_inside_a_box_are_not_refused():
+    noise = np.random.default_rng(0).standard_normal((16, 16))
+    for given in (noise, lambda x, y: np.where(x > 3.0, 1.0, 0.0), lambda x, y: 1.0 + 1e-9 * x, 3.0):
+        flow_box(vorticity=given)
 
 
 def test_a_box_refuses_equations_and_names_that_do_not_fit():
