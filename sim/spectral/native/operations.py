@@ -146,8 +146,35 @@ CODE_OF_OPERATIONS = """
             else for (int j = 0; j < n; ++j) ((U*)to)[j] = made[j];
         }
     };
+    // a b + c d + ... of complex numbers and real factors in one pass; returns how many numbers are done
+    struct Two { enum { pairs = 2 }; };
+    struct Three { enum { pairs = 3 }; };
+    struct Five { enum { pairs = 5 }; };
+    auto at_once = [](auto known, const Row& r, const Row* operands, int numbers) -> int {
+        enum { pairs = decltype(known)::pairs };
+        const REAL *a[pairs], *b[pairs];
+        for (int t = 0; t < pairs; ++t) {
+            if (operands[2 * t].layout != SAME || operands[2 * t + 1].layout != DOUBLED) return 0;
+            a[t] = (const REAL*)operands[2 * t].at;
+            b[t] = (const REAL*)operands[2 * t + 1].at;
+        }
+        for (int i = 0; i < numbers / LANES * LANES; i += LANES) {
+            V sum = {};
+            #pragma unroll
+            for (int t = 0; t < pairs; ++t) {
+                const H x = *(const G*)(b[t] + i / 2);
+                sum += *(const U*)(a[t] + i) * __builtin_shufflevector(x, x, LOW_HALF);
+            }
+            *(U*)((REAL*)r.at + i) = sum;
+        }
+        return numbers / LANES * LANES;
+    };
     auto combined = [&](const Row& r, const Row* operands, int count, int numbers) {
-        for (int i = 0; i < numbers; i += PART) {
+        int i = 0;
+        if (count == 4) i = at_once(Two{}, r, operands, numbers);
+        else if (count == 6) i = at_once(Three{}, r, operands, numbers);
+        else if (count == 10) i = at_once(Five{}, r, operands, numbers);
+        for (; i < numbers; i += PART) {
             const int end = numbers - i < PART ? numbers : i + PART;
             for (int t = 0; t < count; t += 2)
                 pointwise(t ? MULTIPLY_ADD : MULTIPLY, r, operands[t], operands[t + 1], i, end);
@@ -189,16 +216,16 @@ CODE_OF_OPERATIONS = """
                 transforms(entry, slot, begin, end);
                 continue;
             }
-            const int count = (entry[0] - 6) / 5 - 1, numbers = entry[4], at_once = entry[5] ? end - begin : 1;
+            const int count = (entry[0] - 6) / 5 - 1, numbers = entry[4], long_row = entry[5] ? end - begin : 1;
             for (int first = 0; first < entry[2]; ++first)
-                for (int second = begin; second < end; second += at_once) {
+                for (int second = begin; second < end; second += long_row) {
                     Row rows[1 + 2 * TERMS];
                     for (int o = 0; o <= count; ++o)
                         rows[o] = Row{place(entry + 6 + 5 * o, slot, first, second), (int)entry[10 + 5 * o]};
-                    if (entry[1] == COPY && numbers * at_once == 1) *(REAL*)rows[0].at = *(const REAL*)rows[1].at;
+                    if (entry[1] == COPY && numbers * long_row == 1) *(REAL*)rows[0].at = *(const REAL*)rows[1].at;
                     else if (entry[1] == ADD_MEAN) mean(rows[0], rows[1], numbers);
-                    else if (entry[1] == COMBINE) combined(rows[0], rows + 1, count, numbers * at_once);
-                    else pointwise(entry[1], rows[0], rows[1], rows[count], 0, numbers * at_once);
+                    else if (entry[1] == COMBINE) combined(rows[0], rows + 1, count, numbers * long_row);
+                    else pointwise(entry[1], rows[0], rows[1], rows[count], 0, numbers * long_row);
                 }
         }
 """
