@@ -102,7 +102,7 @@ CODE_OF_OPERATIONS = """
         else registers_of(r, a, m, b, [](const REAL*, V x, V y) { return x - y; });
     };
     // What the most common operands can do without a copy: returns how many numbers are done.
-    auto direct = [&](int operation, REAL* r, const Row& first, const Row& second, int i, int m) -> int {
+    auto direct = [=](int operation, REAL* r, const Row& first, const Row& second, int i, int m) APART -> int {
         const REAL *a = (const REAL*)first.at + i, *b = (const REAL*)second.at;
         if (first.layout != SAME || operation > MULTIPLY_ADD) return 0;
         if (operation == COPY) {
@@ -126,7 +126,7 @@ CODE_OF_OPERATIONS = """
         }
         return m / LANES * LANES;
     };
-    auto pointwise = [&](int operation, const Row& r, const Row& first, const Row& second, int i, int numbers) {
+    auto pointwise = [=](int operation, const Row& r, const Row& first, const Row& second, int i, int numbers) APART {
         V rooms[3][registers], made[registers];
         for (i += direct(operation, (REAL*)r.at + i, first, second, i, numbers - i); i < numbers; i += CHUNK) {
             const int m = numbers - i < CHUNK ? numbers - i : CHUNK, n = (m + LANES - 1) / LANES;
@@ -252,6 +252,7 @@ def _source(p: Precision) -> str:
         "MOST": MOST,
         "TERMS": TERMS,
         "REAL": name,
+        "APART": "__attribute__((noinline))",
         **values,
     }
     head = "".join(f"#define {key} {value}\n" for key, value in constants.items())
@@ -267,7 +268,7 @@ def replay_kernel(p: Precision) -> wp.Kernel:
     @wp.func_native(_source(p))
     def replay(table: wp.array(dtype=wp.int64), group: int): ...
 
-    @wp.kernel(enable_backward=False, module="unique")
+    @wp.kernel(enable_backward=False, module="unique", module_options={"cpu_compiler_flags": "-march=native"})
     def replay_tape(table: wp.array(dtype=wp.int64)):
         replay(table, wp.tid())
 

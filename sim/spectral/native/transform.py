@@ -77,7 +77,7 @@ CODE = """
         x[re] = ur * c - ui * s;
         x[im] = ur * s + ui * c;
     };
-    auto two = [&](V* a, V* end, const REAL* w, int q, int length, int re, int im) {
+    auto two = [=](V* a, V* end, const REAL* w, int q, int length, int re, int im) APART {
         for (int j = 0; j < q; ++j, w += 2)
             for (V* x = a + 2 * j; x < end; x += 2 * length) {
                 V* y = x + 2 * q;
@@ -87,7 +87,7 @@ CODE = """
                 turn(y, ur, ui, w, re, im);
             }
     };
-    auto three = [&](V* a, V* end, const REAL* w, int q, int length, int re, int im) {
+    auto three = [=](V* a, V* end, const REAL* w, int q, int length, int re, int im) APART {
         const REAL half = (REAL)0.5, sine = (REAL)0.86602540378443864676;
         for (int j = 0; j < q; ++j, w += 4)
             for (V* x = a + 2 * j; x < end; x += 2 * length) {
@@ -101,7 +101,7 @@ CODE = """
                 turn(z, mr + di, mi - dr, w + 2, re, im);
             }
     };
-    auto four = [&](V* a, V* end, const REAL* w, int q, int length, int re, int im) {
+    auto four = [=](V* a, V* end, const REAL* w, int q, int length, int re, int im) APART {
         for (int j = 0; j < q; ++j, w += 6) {
             const REAL c1 = w[0], s1 = w[1], c2 = w[2], s2 = w[3], c3 = w[4], s3 = w[5];
             for (V* x0 = a + 2 * j; x0 < end; x0 += 2 * length) {
@@ -120,7 +120,7 @@ CODE = """
             }
         }
     };
-    auto five = [&](V* a, V* end, const REAL* w, int q, int length, int re, int im) {
+    auto five = [=](V* a, V* end, const REAL* w, int q, int length, int re, int im) APART {
         const REAL c1 = (REAL)0.30901699437494742410, c2 = (REAL)-0.80901699437494742410;
         const REAL s1 = (REAL)0.95105651629515357212, s2 = (REAL)0.58778525229247312917;
         for (int j = 0; j < q; ++j, w += 8)
@@ -139,7 +139,7 @@ CODE = """
                 turn(y4, mr + gi, mi - gr, w + 6, re, im);
             }
     };
-    auto transform = [&](V* a, int h, const int* radices, const REAL* w, int re) {
+    auto transform = [=](V* a, int h, const int* radices, const REAL* w, int re) APART {
         int length = h;
         for (; *radices; ++radices) {
             const int radix = *radices, q = length / radix;
