@@ -154,6 +154,20 @@ def test_a_step_beyond_the_advective_limit_is_refused_with_the_limit():
     assert trajectory.frame_count == trajectory.status.step + 1
 
 
+def test_a_blow_up_is_traced_to_the_first_step_that_was_too_long():
+    """The speeds are looked at every 32 steps; this run is over after ten, and was too fast from the start."""
+    box = PeriodicBox(60.0, 256)
+    box.add_field(equations.KuramotoSivashinsky(), velocity=lambda x: 40.0 * np.cos(2.0 * np.pi * 5.0 / 60.0 * x))
+    rollout = box.build(dt=0.5, integrator="SBDF3", dtype="float64").rollout(300, record_every=50)
+    status = rollout.forward(check=False).status
+    assert status.code == sim.Code.CFL
+    assert (status.step, status.item) == (0, "field.velocity")
+    assert "at a speed of 40 m/s" in status.message
+    state, step = rollout.last_good_state()
+    assert step == 0
+    assert np.abs(state.arrays()["velocity"]).max() == pytest.approx(40.0)
+
+
 def blown_up():
     """A focusing wave in one environment whose step is far too long; the other rests."""
     box = PeriodicBox(SIDE, 32)
