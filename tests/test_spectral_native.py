@@ -185,3 +185,8 @@ def test_arithmetic_that_a_tape_cannot_hold_is_refused():
             act()
     with pytest.raises(NotRecordable):
         field[0][0] = 1.0
+    tape, out = Tape(precision("float64"), 2), np.zeros((2, 8))
+    with pytest.raises(ValueError, match="has gaps"):
+        tape.note(Operation.COPY, out, np.ones((2, 16))[:, ::2])
+    with pytest.raises(ValueError, match="2 environments"):
+        tape.note(Operation.COPY, np.zeros((3, 8)), 0.0)

@@ -133,7 +133,7 @@ class Tape:
     def _place(self, target: np.ndarray, array: np.ndarray, layout: Layout) -> list[int]:
         """Address and strides of an operand, its leading axes broadcast to those of the result."""
         if array.ndim and array.shape[-1] > 1 and array.strides[-1] != array.itemsize:
-            array = np.ascontiguousarray(array)
+            raise ValueError("a row of an operand has gaps, and a copy of it would not change with it")
         self._kept.append(array)
         whole = np.broadcast_to(array, (*target.shape[:-1], *array.shape[-1:])) if target.ndim > 1 else array
         strides = (0, 0, *whole.strides[:-1])[-2:]
