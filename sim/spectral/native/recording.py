@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
 from sim.precision import Precision
+from sim.spectral import fft
 from sim.spectral.arrays import HostArrays, complex_of
 from sim.spectral.native.operations import Operation
 from sim.spectral.native.tape import Tape
@@ -87,7 +87,7 @@ class RecordingArrays(HostArrays):
         if self.tape is not None:
             self.tape.transform(Operation.TO_MODES, out, values, factor, add=add)
             return out
-        made = scipy.fft.rfft(values, axis=-1, norm="forward", workers=1)[..., : out.shape[-1]]
+        made = fft.forward_real(values, self._wide(values, out.dtype))[..., : out.shape[-1]]
         made = made if factor is None else made * factor
         out[...] = out + made if add else made
         return out
@@ -97,9 +97,14 @@ class RecordingArrays(HostArrays):
         if self.tape is not None:
             self.tape.transform(Operation.TO_POINTS, out, coefficients, factor)
             return out
-        made = coefficients if factor is None else coefficients * factor
-        out[...] = scipy.fft.irfft(made, n=out.shape[-1], axis=-1, norm="forward", workers=1)
-        return out
+        wide, kept = self._wide(out, coefficients.dtype), coefficients.shape[-1]
+        wide[..., :kept] = coefficients if factor is None else coefficients * factor
+        return fft.backward_real(wide, out)
+
+    @staticmethod
+    def _wide(points: np.ndarray, dtype: Any) -> np.ndarray:
+        """Zeros for all coefficients of fields."""
+        return np.zeros((*points.shape[:-1], points.shape[-1] // 2 + 1), dtype)
 
     def _do(self, operation: Operation, at_once: Any, out: Any, *operands: Any) -> Any:
         if self.tape is None:
