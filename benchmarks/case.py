@@ -16,7 +16,7 @@ class Subject:
 
     Args:
         name: what the table calls it.
-        module: "pliant_mpm", "taichi_mpm", "torch_mpm", "pliant_fields" or "exponax_fields".
+        module: "pliant_mpm", "taichi_mpm", "torch_mpm", "pliant_fields", "exponax_fields" or "torch_cfd_fields".
         options: keyword options of the peer's class.
         fresh: a new process with empty kernel caches for every sample, its start included in the time.
         problem: fields of the problem that this contender alone changes.

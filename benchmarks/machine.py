@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.worker import ROOT, exponax_version, peer_versions
+from benchmarks.worker import ROOT, exponax_version, peer_versions, torch_cfd_version
 
 PACKAGES = ("warp-lang", "torch", "numpy", "scipy")
 
@@ -42,7 +42,8 @@ def versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
     peer = peer_versions()
-    peers = {"taichi": peer.get("taichi"), "taichi_python": peer.get("python"), "exponax": exponax_version() or None}
+    fields = {"exponax": exponax_version() or None, "torch-cfd": torch_cfd_version() or None}
+    peers = {"taichi": peer.get("taichi"), "taichi_python": peer.get("python"), **fields}
     return found | peers
 
 

@@ -18,6 +18,7 @@ from benchmarks.case import Subject
 
 ROOT = Path(__file__).resolve().parent.parent
 INTERPRETER, JAX_INTERPRETER = "PLIANT_PEERS_PYTHON", "PLIANT_JAX_PYTHON"
+TORCH_CFD_INTERPRETER = "PLIANT_TORCH_CFD_PYTHON"
 
 
 class PeerUnavailable(RuntimeError):
@@ -42,10 +43,10 @@ def peer_versions() -> dict[str, str]:
 def interpreter(subject: Subject) -> str:
     """The Python that has the subject's packages.
 
-    Errors: `PeerUnavailable` when Taichi or exponax is asked for and not found.
+    Errors: `PeerUnavailable` when Taichi, exponax or torch-cfd is asked for and not found.
     """
-    if subject.module == "exponax_fields":
-        return jax_interpreter()
+    if subject.module in ("exponax_fields", "torch_cfd_fields"):
+        return fields_interpreter(subject.module)
     if subject.module != "taichi_mpm":
         return sys.executable
     if not peer_versions():
@@ -56,25 +57,40 @@ def interpreter(subject: Subject) -> str:
     return os.environ.get(INTERPRETER, sys.executable)
 
 
-@functools.cache
-def exponax_version() -> str:
-    """Version of exponax, empty where there is none."""
-    code = "import importlib.metadata as m, exponax; print(m.version('exponax'))"
-    python = os.environ.get(JAX_INTERPRETER, sys.executable)
+def version_of(package: str, module: str, variable: str) -> str:
+    """Version of a package in the Python that a variable names, empty where it cannot be imported."""
+    code = f"import importlib.metadata as m, {module}; print(m.version({package!r}))"
+    python = os.environ.get(variable, sys.executable)
     run = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     return "" if run.returncode else run.stdout.split()[-1]
 
 
-def jax_interpreter() -> str:
-    """The Python that has JAX and exponax.
+@functools.cache
+def exponax_version() -> str:
+    """Version of exponax, empty where there is none."""
+    return version_of("exponax", "exponax", JAX_INTERPRETER)
+
+
+@functools.cache
+def torch_cfd_version() -> str:
+    """Version of torch-cfd, empty where there is none."""
+    return version_of("torch-cfd", "torch_cfd.spectral", TORCH_CFD_INTERPRETER)
+
+
+def fields_interpreter(module: str) -> str:
+    """The Python that has exponax or torch-cfd.
 
     Errors: `PeerUnavailable` where there is none.
     """
-    python = os.environ.get(JAX_INTERPRETER, sys.executable)
-    if not exponax_version():
+    package, variable, version = {
+        "exponax_fields": ("exponax==0.2.0", JAX_INTERPRETER, exponax_version),
+        "torch_cfd_fields": ("torch-cfd==0.2.6", TORCH_CFD_INTERPRETER, torch_cfd_version),
+    }[module]
+    python = os.environ.get(variable, sys.executable)
+    if not version():
         raise PeerUnavailable(
-            f"exponax: expected in {python}, found none; pip install exponax==0.2.0 there or in an environment of its own "
-            f"and name its interpreter in {JAX_INTERPRETER}."
+            f"{package}: expected in {python}, found none; pip install {package} there or in an environment of its own "
+            f"and name its interpreter in {variable}."
         )
     return python
 

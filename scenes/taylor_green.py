@@ -3,7 +3,7 @@
 At first the mean square vorticity is a power series in time, and later it peaks where the smallest eddies form.
 
 Source: Taylor and Green, Mechanism of the production of small eddies from large ones, Proc. R. Soc. Lond. A 158 (1937), for
-the series; Brachet et al., J. Fluid Mech. 130 (1983), show the peak near t = 5 at this Reynolds number.
+the series. At Reynolds number 1600 `tests/test_spectral_flows.py` holds the same vortex against a published table.
 """
 
 import numpy as np

@@ -11,7 +11,7 @@ from scenes.registry import Settings
 from sim.spectral import PeriodicBox, equations
 
 SETTINGS = Settings(dt=6.25e-3, steps=1280, record_every=16)
-SIDE, POINTS, VISCOSITY = 2.0 * np.pi, 192, 7e-4
+SIDE, POINTS, VISCOSITY = 2.0 * np.pi, 256, 7e-4
 WAVES, STRENGTH = (4.0, 8.0), 6.0  # of the initial vorticity: wave numbers, and root mean square [1/s]
 
 

@@ -15,10 +15,10 @@ from benchmarks.case import Case, Figure, Series, Subject
 from benchmarks.cases import CASES
 from benchmarks.machine import describe
 from benchmarks.peers import numpy_mpm
-from benchmarks.peers.field_problem import FieldProblem
+from benchmarks.peers.field_problem import FLAME, FieldProblem
 from benchmarks.peers.problem import Problem
 from benchmarks.report import table
-from benchmarks.worker import ROOT, PeerUnavailable, Worker, exponax_version, peer_versions, prepared
+from benchmarks.worker import ROOT, PeerUnavailable, Worker, exponax_version, peer_versions, prepared, torch_cfd_version
 
 SMALL = Problem(grid=16, side=4, steps=10, stretch_rate=50.0, height=None)
 TORCH = Subject(name="torch", module="torch_mpm", options={"threads": 1})
@@ -90,8 +90,26 @@ def test_peers_of_fields_agree_in_result_and_gradient(problem):
         assert np.abs(kept[0] - kept[1]).max() < 1e-9 * np.abs(kept[0]).max()
 
 
-def test_the_share_of_the_transforms_is_a_share():
-    with prepared(PLIANT_FIELDS, FieldProblem(points=32, steps=5)) as worker:
+@pytest.mark.parametrize("order", [2, 4])
+def test_torch_cfd_solves_the_same_problem(order):
+    """By integrators of its own: what is left is the error of its step, of second order in the viscous term."""
+    if not torch_cfd_version():
+        pytest.skip("torch-cfd is not installed")
+    problem, found = FieldProblem(points=32, order=order, steps=10, dt=1e-3), []
+    for subject in (PLIANT_FIELDS, Subject(name="torch-cfd", module="torch_cfd_fields")):
+        with prepared(subject, problem) as worker:
+            worker.ask("forward")
+            result = worker.ask("result")["field"]
+            worker.ask("gradient")
+            found.append((np.asarray(result), np.asarray(worker.ask("derivatives")["field"])))
+    for one, other in zip(*found, strict=True):
+        kept = [np.fft.rfft2(a, norm="forward")[..., :8, :8] for a in (one, other)]
+        assert np.abs(kept[0] - kept[1]).max() < 1e-6 * np.abs(kept[0]).max()
+
+
+@pytest.mark.parametrize("problem", [FieldProblem(points=32, steps=5), FieldProblem(equation=FLAME, batch=8, steps=5)])
+def test_the_share_of_the_transforms_is_a_share(problem):
+    with prepared(PLIANT_FIELDS, problem) as worker:
         assert 0.0 < worker.ask("profile")["share_outside_transforms"] < 1.0
 
 

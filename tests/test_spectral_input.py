@@ -54,10 +54,18 @@ def test_a_box_refuses_what_is_no_periodic_grid(lengths, resolution, words):
         (np.zeros((16, 16), bool), ("dtype bool",)),
         ("fast", ("dtype",)),
         (lambda x: x, ("function of x, y",)),
+        (lambda x, y: 0.1 * x + np.sin(y), ("periodic along x", "0.589", "taper")),
+        (lambda x, y: np.sin(x) + np.tanh(y - 3.0), ("periodic along y",)),
     ],
 )
 def test_a_box_refuses_initial_fields_that_do_not_fit(given, words):
     refused(lambda: flow_box(vorticity=given), "vorticity", *words)
+
+
+def test_fronts_and_noise_inside_a_box_are_not_refused():
+    noise = np.random.default_rng(0).standard_normal((16, 16))
+    for given in (noise, lambda x, y: np.where(x > 3.0, 1.0, 0.0), lambda x, y: 1.0 + 1e-9 * x, 3.0):
+        flow_box(vorticity=given)
 
 
 def test_a_box_refuses_equations_and_names_that_do_not_fit():
@@ -144,6 +152,20 @@ def test_a_step_beyond_the_advective_limit_is_refused_with_the_limit():
     trajectory = rollout.forward(check=False)
     assert trajectory.status.code == sim.Code.CFL
     assert trajectory.frame_count == trajectory.status.step + 1
+
+
+def test_a_blow_up_is_traced_to_the_first_step_that_was_too_long():
+    """The speeds are looked at every 32 steps; this run is over after ten, and was too fast from the start."""
+    box = PeriodicBox(60.0, 256)
+    box.add_field(equations.KuramotoSivashinsky(), velocity=lambda x: 40.0 * np.cos(2.0 * np.pi * 5.0 / 60.0 * x))
+    rollout = box.build(dt=0.5, integrator="SBDF3", dtype="float64").rollout(300, record_every=50)
+    status = rollout.forward(check=False).status
+    assert status.code == sim.Code.CFL
+    assert (status.step, status.item) == (0, "field.velocity")
+    assert "at a speed of 40 m/s" in status.message
+    state, step = rollout.last_good_state()
+    assert step == 0
+    assert np.abs(state.arrays()["velocity"]).max() == pytest.approx(40.0)
 
 
 def blown_up():

@@ -1,4 +1,7 @@
-"""Spectral fields beside exponax, one thread each: forward, forward with gradient, and what is not spent in transforms."""
+"""Spectral fields beside exponax and torch-cfd, one thread each: forward, forward with gradient, and what is not spent in transforms.
+
+torch-cfd has no exponential integrators; it stands there with its own of the same order (`benchmarks.peers.torch_cfd_fields`).
+"""
 
 from benchmarks.case import Case, Figure, Series, Subject
 from benchmarks.peers.field_problem import FLAME, FLOW, FieldProblem
@@ -11,6 +14,14 @@ SERIES = (
         for subject in SUBJECTS
     ),
     Series(name="pliant outside transforms", subject="pliant", do="profile", quantity="share_outside_transforms"),
+)
+TORCH_CFD = Subject(name="torch-cfd", module="torch_cfd_fields")
+TORCH_CFD_SERIES = tuple(
+    Series(name=f"torch-cfd {do}", subject="torch-cfd", do=do, quantity="cpu_seconds") for do in ("forward", "gradient")
+)
+TORCH_CFD_FIGURES = tuple(
+    Figure(name=f"{do}: pliant / torch-cfd", over=f"pliant {do}", under=f"torch-cfd {do}", hold=("<=", 1.0))
+    for do in ("forward", "gradient")
 )
 
 
@@ -32,16 +43,16 @@ def figures(gradient: float, outside: float | None) -> tuple[Figure, ...]:
 
 NAVIER_STOKES = Case(
     name="navier_stokes",
-    what="50 ETDRK2 and ETDRK4 steps of 2D Navier-Stokes against exponax, forward and with gradient (CPU time)",
+    what="50 steps of 2D Navier-Stokes against exponax and torch-cfd, forward and with gradient (CPU time)",
     problems={
         f"{points}^2 ETDRK{order} {dtype}": FieldProblem(equation=FLOW, points=points, order=order, dtype=dtype)
         for dtype in ("float64", "float32")
         for points in (128, 256)
         for order in (2, 4)
     },
-    subjects=SUBJECTS,
-    series=SERIES,
-    figures=figures(gradient=1.0, outside=0.4),
+    subjects=(*SUBJECTS, TORCH_CFD),
+    series=(*SERIES, *TORCH_CFD_SERIES),
+    figures=(*figures(gradient=1.0, outside=0.4), *TORCH_CFD_FIGURES),
 )
 KURAMOTO_SIVASHINSKY = Case(
     name="kuramoto_sivashinsky",
@@ -55,5 +66,5 @@ KURAMOTO_SIVASHINSKY = Case(
     },
     subjects=SUBJECTS,
     series=SERIES,
-    figures=figures(gradient=1.2, outside=None),
+    figures=figures(gradient=1.2, outside=0.4),
 )

@@ -1,7 +1,8 @@
 """Arrays and Fourier transforms of a device: NumPy with SciPy on the CPU, torch on CUDA (imported only there).
 
 Both offer multiply, add and subtract with `out=`, slicing and assignment, so that everything else is written once. Every
-transform goes along one axis and writes to `out`; those called forward divide by the axis' length.
+transform goes along one axis and writes to `out`; those called forward divide by the axis' length. In one dimension on
+the CPU, what a step asks for can be noted once and replayed by compiled code (`sim.spectral.native.recording`).
 """
 
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ class Arrays(Protocol):
     subtract: Any
     where: Any
     sqrt: Any
+    narrow: bool  # whether coefficients have no room for the modes that were cut
 
     def load(self, values: np.ndarray) -> Any:
         """A copy on the device."""
@@ -39,6 +41,18 @@ class Arrays(Protocol):
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any: ...
 
     def conj(self, values: Any) -> Any: ...
+
+    def copy(self, values: Any, out: Any) -> None:
+        """Write values, or one number everywhere."""
+
+    def multiply_add(self, a: Any, b: Any, out: Any, scratch: Any) -> None:
+        """Add a product."""
+
+    def add_means(self, values: Any, out: np.ndarray) -> None:
+        """Add the mean of every environment to out [batch], in float64 on the host."""
+
+    def traced(self, values: Any) -> Any:
+        """Fields on the points in the form that an equation's products are to be given them."""
 
     def finite(self, values: Any) -> bool:
         """Whether every entry is."""
@@ -62,7 +76,25 @@ class Arrays(Protocol):
         """Values along an axis."""
 
 
-class HostArrays:
+class _Shared:
+    """What is the same for both."""
+
+    narrow = False
+
+    def copy(self, values: Any, out: Any) -> None:
+        out[...] = values
+
+    def multiply_add(self: Any, a: Any, b: Any, out: Any, scratch: Any) -> None:
+        self.add(out, self.multiply(a, b, out=scratch), out=out)
+
+    def add_means(self: Any, values: Any, out: np.ndarray) -> None:
+        out += self.mean(values)
+
+    def traced(self, values: Any) -> Any:
+        return values
+
+
+class HostArrays(_Shared):
     """NumPy arrays."""
 
     multiply, add, subtract = staticmethod(np.multiply), staticmethod(np.add), staticmethod(np.subtract)
@@ -96,7 +128,7 @@ class HostArrays:
         return values.reshape(len(values), -1).mean(axis=1, dtype=np.float64)
 
 
-class TorchArrays:
+class TorchArrays(_Shared):
     """Torch tensors on one device."""
 
     def __init__(self, device: str):

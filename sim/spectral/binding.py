@@ -33,9 +33,13 @@ class SpectralBinding:
         self.weights: dict[str, Weights] = {}
         self._slopes: dict[Any, list] = {}
         self._source_at: tuple[int, Any] | None = None
+        self._source_room: Any = None
         shape = (model.components, model.batch, *grid.modes)
         self.dlinear = model.arrays.zeros(shape, complex_of(model.precision))
         self.dsource = model.arrays.zeros(shape if self._sources else (0,), complex_of(model.precision))
+        batch, names = model.batch, [spec.name for spec in equation.PARAMETERS]
+        self.dproducts = {name: np.zeros(batch) for name in names}
+        self.damplitudes = {name: np.zeros((batch, intervals)) for name in self._sources}
         self.clear_gradients()
 
     def set(self, values: Mapping[str, Any]) -> None:
@@ -66,7 +70,7 @@ class SpectralBinding:
         return SpectralState(values)
 
     def source(self, interval: int) -> Any:
-        """Coefficients [component, batch, *modes] of what does not depend on the state; None if it is nothing."""
+        """Coefficients [component, batch, *modes] of what does not depend on the state, until the next; None if nothing."""
         if self._source_at is None or self._source_at[0] != interval:
             self._source_at = (interval, self._make_source(interval))
         return self._source_at[1]
@@ -84,14 +88,13 @@ class SpectralBinding:
         self.dsource[...] = 0.0
         for law in self.external_laws:
             law.clear_gradients()
-        batch, names = self.model.batch, [spec.name for spec in self.model.equation.PARAMETERS]
-        self.dproducts = {name: np.zeros(batch) for name in names}
-        self.damplitudes = {name: np.zeros((batch, self.intervals)) for name in self._sources}
+        for gathered in (*self.dproducts.values(), *self.damplitudes.values()):
+            gathered[...] = 0.0
 
     def add_products(self, parts: Mapping[str, Any]) -> None:
         """Add gradients by parameters of the products, given as arrays [batch, *points]."""
         for name, array in parts.items():
-            self.dproducts[name] += self.model.arrays.mean(array)
+            self.model.arrays.add_means(array, self.dproducts[name])
 
     def collect(self, interval: int) -> None:
         """Turn what gathered for the sources into gradients of the amplitudes in an interval."""
@@ -108,7 +111,9 @@ class SpectralBinding:
         model, full = self.model, {}
         gathered = model.arrays.host(self.dlinear)
         for spec in model.equation.PARAMETERS:
-            full[f"{model.name}.{spec.name}"] = self._gradient(spec.name, gathered)
+            name = f"{model.name}.{spec.name}"
+            if self.wanted is None or name in self.wanted:
+                full[name] = self._gradient(spec.name, gathered)
         for field in model.equation.FIELDS:
             full[f"{model.name}.{field.name}"] = adjoint.arrays()[field.name]
         parameters = model.parameters()
@@ -204,7 +209,12 @@ class SpectralBinding:
                 total = np.zeros((model.components, model.batch, *model.grid.modes), complex_of(model.precision))
             for component, pattern in patterns.items():
                 total[component] += amplitude.reshape(-1, *(1,) * model.grid.dimension) * pattern
-        return None if total is None else model.arrays.load(total)
+        if total is None:
+            return None
+        if self._source_room is None:
+            self._source_room = model.arrays.empty(total.shape, total.dtype)
+        self._source_room[...] = model.arrays.load(total)
+        return self._source_room
 
 
 def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:

@@ -23,6 +23,7 @@ from sim.spectral.model import SpectralModel
 
 FORMAT, FAMILY = 1, "spectral"
 SMALLEST = 8  # points along a side: fewer keep a mode or two
+JUMP = 4.0  # times the largest difference of neighbours, for two points that the box makes neighbours
 COPIES = 24  # arrays of the size of a field that a rollout of one step needs, kept states apart
 
 
@@ -57,6 +58,8 @@ class PeriodicBox:
             color: ignored by fields so far; kept in the description.
             initial: every field of the equation by its name: an array [nz, ny, nx] (with a last axis for components, a
                 first one for environments), a number, or a function of the coordinates x, y, ...
+
+        Errors: `InputError` for an equation, a name or fields that do not fit, and for a field that is not periodic.
         """
         if not isinstance(equation, Equation):
             raise InputError(
@@ -214,6 +217,7 @@ class PeriodicBox:
                 f"{field.name}: expected shape {list(whole)}, with environments before it if they differ, got "
                 f"{list(values.shape)}; sample it on the points of the box."
             )
+        _check_ends(field.name, values, len(field.tail(len(self.lengths))), len(self.lengths))
         return values.astype(np.float64)
 
     def _parameters(self, entry: dict[str, Any], batch: int, p: Precision) -> tuple[Parameter, ...]:
@@ -233,6 +237,21 @@ class PeriodicBox:
         timed = spec.name in equation.TIMED
         values = spec.cast(full[:, None] if timed else full, p.numpy, name)
         return Parameter(f"{name}.{spec.name}", spec, values, components=len(tail), timed=timed)
+
+
+def _check_ends(name: str, values: np.ndarray, tail: int, dimension: int) -> None:
+    """Raise `InputError` for a field that jumps from one end of the box to the other as it does nowhere inside.
+
+    Its coefficients would fall off as 1 / k, and ring. A front inside the box or noise is what somebody may want.
+    """
+    for axis in range(dimension):
+        along = np.moveaxis(values, values.ndim - 1 - tail - axis, 0)
+        inside, jump = np.abs(np.diff(along, axis=0)).max(), np.abs(along[0] - along[-1]).max()
+        if jump > JUMP * inside + 1e-6 * np.abs(values).max():
+            raise InputError(
+                f"{name}: expected a field that is periodic along {'xyz'[axis]}, got one that jumps by {jump:.3g} from one "
+                f"end to the other, and by {inside:.3g} at most inside; taper it or enlarge the box."
+            )
 
 
 def _per_environment(name: str, value: np.ndarray, batch: int, tail: tuple[int, ...]) -> np.ndarray:

@@ -12,12 +12,13 @@ import warp as wp
 from sim.parameter import Parameter
 from sim.precision import Precision
 from sim.solver import BaseModel
-from sim.spectral.arrays import Arrays, arrays_of
+from sim.spectral.arrays import Arrays, HostArrays, arrays_of
 from sim.spectral.binding import SpectralBinding
 from sim.spectral.equation import Equation
 from sim.spectral.frames import SpectralFrames
 from sim.spectral.grid import Grid
 from sim.spectral.integrators import Integrator, find_integrator
+from sim.spectral.native.recording import RecordingArrays, has_fast_rows
 from sim.spectral.solver import SpectralSolver
 from sim.spectral.state import SpectralState, coefficient_count, state_shapes
 
@@ -44,7 +45,10 @@ class SpectralModel(BaseModel):
 
     @cached_property
     def arrays(self) -> Arrays:
-        return arrays_of(self.device)
+        made: Any = arrays_of(self.device)
+        if isinstance(made, HostArrays) and self.grid.dimension == 1 and has_fast_rows(self.grid.counts[0]):
+            made = RecordingArrays()
+        return made
 
     @cached_property
     def components(self) -> int:
@@ -133,7 +137,7 @@ class SpectralModel(BaseModel):
         if not self._real:
             return  # the components of the state are not transforms of real fields
         if self.grid.dimension == 1:
-            state[..., 0].imag[...] = 0.0
+            self.arrays.copy(0.0, state[..., 0].imag)
             return
         column = state[..., 0]
         mirrored = column

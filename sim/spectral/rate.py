@@ -34,15 +34,16 @@ class Rate:
 
     def evaluate(self, state: Any, source: Any, fields: Any, out: Any) -> None:
         """Write N to `out`, and the inputs of q on the points, which the adjoint needs, to `fields`."""
+        arrays = self.model.arrays
         if not self.products:
-            out[...] = 0.0 if source is None else source
+            arrays.copy(0.0 if source is None else source, out)
             return
         made = self._made[: self.products]
         self._gather.to_points(state, fields)
-        self.model.equation.products(self.model.arrays, self.binding.points, fields, made)
+        self.model.equation.products(arrays, self.binding.points, arrays.traced(fields), arrays.traced(made))
         self._scatter.from_points(made, out)
         if source is not None:
-            self.model.arrays.add(out, source, out=out)
+            arrays.add(out, source, out=out)
 
     def pull_back(self, fields: Any, adjoint: Any, state: Any, *, add: bool) -> None:
         """Write or add the adjoint of the state to `state`, for N's `adjoint`; that of parameters goes to the binding."""
@@ -51,9 +52,10 @@ class Rate:
             arrays.add(binding.dsource, adjoint, out=binding.dsource)
         if not self.products:
             if not add:
-                state[...] = 0.0
+                arrays.copy(0.0, state)
             return
         made = self._made[: self.inputs]
         seeds = self._scatter_vjp.to_points(adjoint, self._seeds)
-        binding.add_products(self.model.equation.products_vjp(arrays, binding.points, fields, seeds, made))
+        given = (arrays.traced(values) for values in (fields, seeds, made))
+        binding.add_products(self.model.equation.products_vjp(arrays, binding.points, *given))
         self._gather_vjp.from_points(made, state, add=add)

@@ -10,6 +10,9 @@ import numpy as np
 
 from sim.spectral.arrays import complex_of
 from sim.spectral.binding import SpectralBinding
+from sim.spectral.native.player import Player
+from sim.spectral.native.recording import RecordingArrays
+from sim.spectral.rate import Rate
 from sim.spectral.state import Basis, SpectralAdjoint, SpectralStates
 from sim.spectral.watch import Watch
 from sim.spectral.weights import Term, Weights
@@ -42,6 +45,8 @@ class SpectralSolver:
         self._held: list[Any] = []
         self._kept = [(1 + i, model.sources.index(origin)) for i, (_, origin) in enumerate(model.integrator.history)]
         self._sources: list[list | None] = [None] * slots
+        recorded = isinstance(arrays, RecordingArrays) and type(self.rate) is Rate
+        self._player = Player(self) if recorded else None
 
     def make_states(self, slots: int) -> SpectralStates:
         return SpectralStates(self.model, self.basis, slots)
@@ -60,16 +65,20 @@ class SpectralSolver:
         self._watch.start(step, slot)
 
     def advance(self, substeps: int) -> None:
+        if self._player is not None and self._player.advance(substeps):
+            return
         with np.errstate(all="ignore"):  # what is not finite is reported by `status`
             for _ in range(substeps):
-                self._forward(self.slot)
+                self.forward(self.slot)
                 self.step, self.slot = self.step + 1, self.slot + 1
 
     def retreat(self, substeps: int) -> None:
+        if self._player is not None and self._player.retreat(substeps):
+            return
         with np.errstate(all="ignore"):
             for _ in range(substeps):
                 self.step, self.slot = self.step - 1, self.slot - 1
-                self._backward(self.slot)
+                self.backward(self.slot)
 
     def collect_controls(self) -> None:
         self.binding.collect(self.step // self.every)
@@ -78,11 +87,18 @@ class SpectralSolver:
         found = self._watch.status(self.states.coefficients, self.step, self.slot)
         return self.rate.status(self.step) if found.ok else found
 
+    def slotted(self) -> list:
+        """The arrays whose first axis is the slot."""
+        return [self.states.coefficients, *([self._rates, self._fields] if self.gradient else [])]
+
     def _weights(self) -> Weights:
         """Those of the integrator, or of its starter as long as there is no history."""
         method = self.model.integrator
-        starting = self.first_step + self.step < method.first_steps
-        return self.binding.weights[method.starter if starting else method.name]
+        return self.binding.weights[method.starter if self.starting(self.step) else method.name]
+
+    def starting(self, step: int) -> bool:
+        """Whether the starter takes a step."""
+        return self.first_step + step < self.model.integrator.first_steps
 
     def _values(self, slot: int) -> list:
         """Every source of the step from a slot, in the order of `model.sources`."""
@@ -92,7 +108,7 @@ class SpectralSolver:
             self._sources[slot] = made
         return made
 
-    def _forward(self, slot: int) -> None:
+    def forward(self, slot: int) -> None:
         """One step, from a slot to the next."""
         weights, values, target = self._weights(), self._values(slot), self.states.coefficients[slot + 1]
         source, fields = self.binding.source(self.step // self.every), self._fields[slot if self.gradient else 0]
@@ -105,11 +121,14 @@ class SpectralSolver:
         self._combine(weights.result, values, target[0])
         self.model.symmetrise(target[0])
         for entry, origin in self._kept:
-            target[entry][...] = values[origin]
+            self.model.arrays.copy(values[origin], target[entry])
 
     def _combine(self, terms: list[Term], values: list, out: Any) -> Any:
         """The sum of coefficient * source."""
         multiply, add = self.model.arrays.multiply, self.model.arrays.add
+        if self._player is not None and self._player.recording:
+            self._player.combine([(values[term.source], term.factor) for term in terms], out)
+            return out
         for index, term in enumerate(terms):
             if term.held is None:
                 part = multiply(values[term.source], term.factor, out=self._scratch if index else out)
@@ -123,10 +142,10 @@ class SpectralSolver:
                 out[...] = part
         return out
 
-    def _backward(self, slot: int) -> None:
+    def backward(self, slot: int) -> None:
         """The adjoint of one step: that of the state in a slot from that of the next."""
         weights, values = self._weights(), self._values(slot)
-        adjoint, written = self.adjoint.coefficients[0], [False] * len(self._bars)
+        adjoint, written, arrays = self.adjoint.coefficients[0], [False] * len(self._bars), self.model.arrays
         first_rate = 1 + self.model.history
         for entry, origin in self._kept:
             self._add_bar(origin, adjoint[entry], written)
@@ -140,30 +159,29 @@ class SpectralSolver:
             if j:
                 self._spread(weights.stages[j - 1], values, self._stage, written)
         for entry in range(first_rate):
-            adjoint[entry][...] = self._bars[entry] if written[entry] else 0.0
+            arrays.copy(self._bars[entry] if written[entry] else 0.0, adjoint[entry])
 
     def _spread(self, terms: list[Term], values: list, adjoint: Any, written: list[bool]) -> None:
         """Hand the adjoint of a sum to its sources, and to the linear operator."""
         arrays, bars = self.model.arrays, self._bars
         for term in terms:
             if written[term.source]:
-                part = arrays.multiply(adjoint, term.conjugate, out=self._scratch)
-                arrays.add(bars[term.source], part, out=bars[term.source])
+                arrays.multiply_add(adjoint, term.conjugate, out=bars[term.source], scratch=self._scratch)
             else:
                 arrays.multiply(adjoint, term.conjugate, out=bars[term.source])
                 written[term.source] = True
         if not self.binding.wants_linear:
             return
         for index, term in enumerate(terms):
-            part = arrays.multiply(values[term.source], term.slope, out=self._scratch if index else self._sum)
             if index:
-                arrays.add(self._sum, part, out=self._sum)
-        arrays.multiply(self._sum, arrays.conj(adjoint), out=self._sum)
-        arrays.add(self.binding.dlinear, self._sum, out=self.binding.dlinear)
+                arrays.multiply_add(values[term.source], term.slope, out=self._sum, scratch=self._scratch)
+            else:
+                arrays.multiply(values[term.source], term.slope, out=self._sum)
+        arrays.multiply_add(self._sum, arrays.conj(adjoint), out=self.binding.dlinear, scratch=self._scratch)
 
     def _add_bar(self, source: int, adjoint: Any, written: list[bool]) -> None:
         if written[source]:
             self.model.arrays.add(self._bars[source], adjoint, out=self._bars[source])
         else:
-            self._bars[source][...] = adjoint
+            self.model.arrays.copy(adjoint, self._bars[source])
             written[source] = True

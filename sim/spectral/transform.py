@@ -93,7 +93,7 @@ class Transform:
 
     def _allocate(self, count: int) -> tuple:
         grid, dtype = self.grid, complex_of(self.precision)
-        wide = (*grid.shape[:-1], grid.counts[0] // 2 + 1)
+        wide = (*grid.shape[:-1], grid.cuts[0] + 1 if self.arrays.narrow else grid.counts[0] // 2 + 1)
         shapes = [(*grid.shape[: n + 1], *grid.modes[n + 1 :]) for n in range(grid.dimension - 1)]
         first = [self.arrays.zeros((count, self.batch, *shape), dtype) for shape in shapes]
         whole = [self.arrays.zeros((count, self.batch, *wide), dtype) for _ in range(2)]
@@ -124,6 +124,7 @@ class LinearMap:
         self._start, self._end = transform.start(max(1, len(rows))), transform.end(max(1, columns))
         self._entering = self._moves(transform.entry, lambda i, j: self._start[i])
         self._leaving = self._moves(transform.exit, lambda i, j: self._end[j])
+        self._alone = self._single() if transform.arrays.narrow else None
 
     def transposed(self) -> "LinearMap":
         """The adjoint: conjugate symbols, inputs and outputs exchanged."""
@@ -135,9 +136,14 @@ class LinearMap:
 
     def to_points(self, coefficients: Any, out: Any) -> Any:
         """The outputs of coefficients [column, batch, *modes] as fields [row, batch, *points], written to `out`."""
+        if self._alone is not None:
+            narrow: Any = self.transform.arrays
+            for i, (j, factor) in enumerate(self._alone):
+                narrow.backward_real(coefficients[j], out[i], factor)
+            return out
         for move in self._entering:
             if move.column < 0:
-                move.full[...] = 0.0
+                self.transform.arrays.copy(0.0, move.full)
                 continue
             values = coefficients[move.column]
             _move(self.transform.arrays, move, values if move.kept is None else values[move.kept], move.full, add=False)
@@ -145,14 +151,30 @@ class LinearMap:
 
     def from_points(self, fields: Any, out: Any, *, add: bool = False) -> Any:
         """The outputs [row, batch, *modes] of fields [column, batch, *points], written or added to `out`."""
+        if self._alone is not None and len(self.rows) == self.columns:
+            narrow: Any = self.transform.arrays
+            for i, (j, factor) in enumerate(self._alone):
+                narrow.forward_real(fields[j], out[i], factor, add=add)
+            return out
         self.transform.to_modes(fields)
         for move in self._leaving:
             target = out[move.row] if move.kept is None else out[move.row][move.kept]
             if move.column >= 0:
                 _move(self.transform.arrays, move, move.full, target, add=add)
             elif not add:
-                target[...] = 0.0
+                self.transform.arrays.copy(0.0, target)
         return out
+
+    def _single(self) -> list[tuple[int, Any]] | None:
+        """Column and factor [mode] of every row, if each has one; the transforms multiply by them on the way."""
+        if any(len(row) != 1 for row in self.rows):
+            return None
+        made = []
+        for row in self.rows:
+            ((j, symbol),) = row.items()
+            whole = np.broadcast_to(np.asarray(symbol, complex_of(self.transform.precision)), self.transform.grid.modes)
+            made.append((j, None if (whole == 1.0).all() else np.array(whole)))
+        return made
 
     def _moves(self, blocks: list[tuple], buffer: Callable[[int, int], Any]) -> list[_Move]:
         """All products, block by block; a row without any has one with column -1."""
@@ -183,13 +205,13 @@ def _move(arrays: Arrays, move: _Move, values: Any, target: Any, *, add: bool) -
     """Write or add one product."""
     if move.first and not add:
         if move.symbol is None:
-            target[...] = values
+            arrays.copy(values, target)
         else:
             arrays.multiply(values, move.symbol, out=target)
     elif move.symbol is None:
         arrays.add(target, values, out=target)
     else:
-        arrays.add(target, arrays.multiply(values, move.symbol, out=move.scratch), out=target)
+        arrays.multiply_add(values, move.symbol, out=target, scratch=move.scratch)
 
 
 def repeated(values: np.ndarray, batch: int, axis: int) -> np.ndarray:

@@ -48,13 +48,14 @@ class Watch:
         return Status()
 
     def _blown_up(self, coefficients: Any, slot: int) -> Status:
-        """The first state that is not finite, found among the slots since the last good one."""
+        """The first state that is too fast or not finite, found among the slots since the last good one."""
         finite = self.model.arrays.finite
         bad = next(s for s in range(self._slot + 1, slot + 1) if not finite(coefficients[s][0]))
+        for earlier in range(self._slot, bad):  # what is too fast blows up some steps later
+            too_fast = self._too_fast(coefficients[earlier][0], self._step + earlier - self._slot)
+            if not too_fast.ok:
+                return too_fast
         step = self._step + bad - 1 - self._slot
-        too_fast = self._too_fast(coefficients[bad - 1][0], step)
-        if not too_fast.ok:
-            return too_fast
         field, environment = self._where(coefficients[bad][0])
         named = self._named(field, environment)
         sentence = f"{named} is no longer finite; lower `dt`, or raise the resolution (at substep {step})."
