@@ -9,7 +9,7 @@ import warp as wp
 from torch.nn.functional import gelu, relu, silu
 
 from learn import TorchLaw, simulate
-from learn.models.laws import ElasticNetwork, HyperelasticNetwork, PlasticNetwork
+from learn.models.laws import ElasticNetwork, HenckyLaw, HyperelasticNetwork, IsochoricReturnMap, PlasticNetwork
 from learn.models.laws.strain import ROTATED_CORRECTION, ROTATED_STRESS, STRETCHES_STRAIN_VOLUME
 from learn.native.dense import ROWS, DenseShape
 from learn.native.gradient import ScalarGradient
@@ -225,6 +225,13 @@ class CalledEnergy(HyperelasticNetwork):
         return super().coefficients(k)
 
 
+class CalledIsochoric(IsochoricReturnMap):
+    """Likewise."""
+
+    def coefficients(self, k):
+        return super().coefficients(k)
+
+
 def tumbling(law, dtype, threads=1, steps=20):
     """A rollout of the tumbling cube, its final positions and what a loss on them gives for the start and the weights."""
     model = tumble.build().with_material("cube", law).build(dt=5e-4, dtype=dtype, threads=threads, batch=2)
@@ -272,6 +279,18 @@ def test_a_recorded_energy_moves_and_learns_as_the_called_one(hidden):
         assert distance(value, called) <= EXACT[dtype]
         for mine, theirs in zip(gradients, expected, strict=True):
             assert distance(mine, theirs) <= bound
+
+
+def test_a_recorded_isochoric_map_moves_and_learns_as_the_called_one():
+    runs = []
+    for cls in (IsochoricReturnMap, CalledIsochoric):
+        rng = torch.Generator().manual_seed(0)
+        law = TorchLaw(HenckyLaw(stress_scale=1e4), cls(strain_scale=1e-2, generator=rng)).double()
+        runs.append(tumbling(law, "float64"))
+    (value, gradients), (called, expected) = runs
+    assert distance(value, called) <= EXACT["float64"]
+    for mine, theirs in zip(gradients, expected, strict=True):
+        assert distance(mine, theirs) <= 10 * EXACT["float64"]
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)

@@ -76,10 +76,14 @@ class DissipativeReturnMap(NeuralLaw):
     def dense(self) -> Dense:
         return self.network.dense()
 
+    def limits(self, k: torch.Tensor) -> torch.Tensor:
+        """What decides on Y, T and C [n, 3] at features [n, 3]; differentiable."""
+        return self.network(k)
+
     def surface(self, trace: torch.Tensor, lode: torch.Tensor) -> "YieldSurface":
         """What the map does at volumetric strains tr e [n] and cosines of three Lode angles [n]; differentiable."""
         x = trace / self.strain_scale
-        c = self.network(torch.stack([x, torch.asinh(FINE * x) / 3.0, lode], dim=1))
+        c = self.limits(torch.stack([x, torch.asinh(FINE * x) / 3.0, lode], dim=1))
         limits = torch.cat([c[:, :1], BRISK * c[:, 1:]], dim=1)
         return YieldSurface(*(self.strain_scale * (softplus(limits + UNIT) + FLOOR)).unbind(1))
 
