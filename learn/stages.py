@@ -95,7 +95,11 @@ def _check(stages: Sequence[Stage], values: Values) -> None:
             f"stages: expected one time step and batch, got {sorted({(m.dt, m.batch) for m in models})}; build all models alike."
         )
     for number, (stage, model) in enumerate(zip(stages, models, strict=True)):
-        bodies = {body.name for body in model.bodies} if number else set()
+        bodies = (
+            {n.rpartition(".")[0] for n in model.parameters() if n.endswith(".deformation_gradient")}
+            if number
+            else set()
+        )
         if bodies != set(stage.parts):
             raise InputError(
                 f"stages: expected the particles of {sorted(bodies)} in stage {number}, got those of {sorted(stage.parts)}; "

@@ -312,7 +312,9 @@ def test_a_scalar_networks_gradient_and_its_product_are_torchs(size, hidden, row
     net = ScalarGradient(*exact)
 
     def slope(k):
-        scalar = exact_softplus(exact_softplus(k @ net.first.T + net.first_bias) @ net.second.T + net.second_bias) @ net.last
+        scalar = (
+            exact_softplus(exact_softplus(k @ net.first.T + net.first_bias) @ net.second.T + net.second_bias) @ net.last
+        )
         return torch.autograd.grad(scalar.sum(), k, create_graph=True)[0]
 
     value = slope(k) + k * (net.factors @ net.slopes) + net.factors @ net.offsets

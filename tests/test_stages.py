@@ -42,7 +42,9 @@ def test_a_hand_over_to_the_same_law_changes_neither_the_motion_nor_its_gradient
     """Both are those of one run of the whole; sums over particles in another order differ by round-off."""
     stages = two_stages(SOFT)
     through, alone = (torch.tensor(1.7e4, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    first, last = simulate_stages(stages, dict.fromkeys(("whole.youngs_modulus", "b.youngs_modulus", "a.youngs_modulus"), through))
+    first, last = simulate_stages(
+        stages, dict.fromkeys(("whole.youngs_modulus", "b.youngs_modulus", "a.youngs_modulus"), through)
+    )
     whole = simulate(rollout(model({"whole": (slice(None), SOFT)}), 80), {"whole.youngs_modulus": alone})
     joined = torch.cat([last["a.position"], last["b.position"]], dim=2)
     assert (joined[-1] - whole["whole.position"][-1]).abs().max() < 1e-12

@@ -127,8 +127,8 @@ class NetworkShape(Protocol):
 @functools.cache
 def dense_kernels(shape: DenseShape, p: Precision) -> NetworkKernels:
     """The kernels of a network in one precision, for the CPU."""
-    sources = (_evaluate_source(shape, p, slopes=slopes) for slopes in (False, True))
-    return network_kernels(*sources, _pull_back_source(shape, p), p)
+    plain, keeping = (_evaluate_source(shape, p, slopes=slopes) for slopes in (False, True))
+    return network_kernels(plain, keeping, _pull_back_source(shape, p), p)
 
 
 def network_kernels(evaluate_source: str, keep_source: str, pull_back_source: str, p: Precision) -> NetworkKernels:

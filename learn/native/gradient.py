@@ -121,8 +121,8 @@ class ScalarGradient(NamedTuple):
 
 @functools.cache
 def _kernels(shape: GradientShape, p: Precision) -> NetworkKernels:
-    sources = (_evaluate_source(shape, p, keep=keep) for keep in (False, True))
-    return network_kernels(*sources, _pull_back_source(shape, p), p)
+    plain, keeping = (_evaluate_source(shape, p, keep=keep) for keep in (False, True))
+    return network_kernels(plain, keeping, _pull_back_source(shape, p), p)
 
 
 # Pointwise steps between products; each pointer is to a block of rows.
@@ -224,6 +224,7 @@ _PULL_BACK = """
     add_weighted(target, STIFFNESS, a, WIDTH);
 """
 
+
 def _evaluate_source(shape: GradientShape, p: Precision, *, keep: bool) -> str:
     helpers = HEAD + activation_source("softplus", p) + PRODUCT + ACTIVATE + ROW_SUMS + _STEPS
     return _filled(helpers, _EVALUATE, shape, p, keep=keep)
@@ -239,8 +240,10 @@ def _filled(helpers: str, body: str, shape: GradientShape, p: Precision, *, keep
     names = {name: f"(weights.data + {layout.weights[i]})" for i, name in enumerate(PIECES)}
     names |= {f"D_{name}": f"(dweights.data + {layout.weights[i]})" for i, name in enumerate(PIECES)}
     names |= {"HOLD": f"at * {layout.kept[-1]}" if keep else "0", "REGISTER": str(REGISTER)}
-    widths = {"WIDTH": layout.widths[0], "HIDDEN_WIDTH": layout.weights[2] - layout.weights[1], "SIZE": shape.size, "HIDDEN": shape.hidden, "TRAINED": layout.weights[5]}
-    names |= {name: str(value) for name, value in (widths | {"TERMS": TERMS}).items()}
+    hidden = layout.weights[2] - layout.weights[1]
+    widths = {"WIDTH": layout.widths[0], "HIDDEN_WIDTH": hidden, "SIZE": shape.size, "HIDDEN": shape.hidden}
+    widths |= {"TRAINED": layout.weights[5], "TERMS": TERMS}
+    names |= {name: str(value) for name, value in widths.items()}
     for name in sorted(names, key=len, reverse=True):
         body = body.replace(name, names[name])
     return block_source(helpers, body.splitlines(), p)
