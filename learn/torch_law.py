@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 import warp as wp
 
-from learn.native.packed import Dense
+from learn.native.packed import NativeNetwork
 from learn.native.recorded import RecordedLaw
 from learn.native.sequential import NativeSequences
 from learn.pointwise import Assembly, Features, law_stages
@@ -30,12 +30,12 @@ class ExplicitLaw(Protocol):
 
 @runtime_checkable
 class DenseLaw(Protocol):
-    """A module that is T(F, network(f(F))) with a dense network: on a CPU, a rollout runs it without Python."""
+    """A module that is T(F, network(f(F))) with a network in native code: on a CPU, a rollout runs it without Python."""
 
     FEATURES: Features
     ASSEMBLY: Assembly
 
-    def dense(self) -> Dense | None:
+    def dense(self) -> NativeNetwork | None:
         """The network; None if the module is more than that."""
 
 
@@ -124,7 +124,7 @@ def _part(module: torch.nn.Module, law: TorchLaw, solver, body) -> "_RecordedPar
 class _RecordedPart:
     """A module whose launches are recorded, as stress or as return map."""
 
-    def __init__(self, module, network: Dense, law: TorchLaw, solver, body):
+    def __init__(self, module, network: NativeNetwork, law: TorchLaw, solver, body):
         self.module, self.law, self.solver = module, law, solver
         self.layout = network.shape.layout(solver.model.precision)
         stages = law_stages(

@@ -6,6 +6,7 @@ A scene is a file with a docstring (its first line is the description) and
     def build() -> sim.Scene (or a PeriodicBox)                     or build(*, seed) when something in it is random
     def measure(trajectory) -> dict[str, float]                     its physics, as {"rebound height [m]": 0.12}
     def values(rollout) -> dict[str, array]                         optional: parameter values, such as poses over time
+    def run(settings, **options) -> Trajectory                      optional: how it is run where one rollout is not enough
 
 A training problem is a file, often called `train_x.py`, with a docstring and
 
@@ -54,7 +55,10 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class SceneSpec:
-    """A scene ready to be built: `build() -> sim.Scene` and `measure(trajectory) -> {"quantity [unit]": value}`."""
+    """A scene ready to be built: `build() -> sim.Scene` and `measure(trajectory) -> {"quantity [unit]": value}`.
+
+    `run(settings, **options)` takes the options of `scene.build`; without it one rollout of the built scene is the run.
+    """
 
     name: str
     description: str
@@ -62,6 +66,7 @@ class SceneSpec:
     build: Callable[..., "Scene"]
     measure: Callable[["Trajectory"], dict[str, float]]
     values: Callable[["Rollout"], dict[str, Any]] | None = None
+    run: Callable[..., "Trajectory"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +114,8 @@ def find_scene(name: str) -> SceneSpec:
     """
     leaf = choose(name, scenes(), kind="scene", required=SCENE_NAMES)
     module = load(leaf)
-    values = getattr(module, "values", None)
-    return SceneSpec(leaf.name, leaf.description, module.SETTINGS, module.build, module.measure, values)
+    values, run = (getattr(module, name, None) for name in ("values", "run"))
+    return SceneSpec(leaf.name, leaf.description, module.SETTINGS, module.build, module.measure, values, run)
 
 
 def find_problem(name: str) -> ProblemSpec:

@@ -63,7 +63,7 @@ class Arguments:
     law: Literal[tuple(LAWS)] = option("hyperelastic", "the stress")  # type: ignore[valid-type]
     return_map: Literal[tuple(RETURN_MAPS)] = option("none", "the plastic part")  # type: ignore[valid-type]
     stress_scale: float = option(1e5, "typical stiffness [Pa], by which the network's output is multiplied")
-    strain_scale: float = option(3e-2, "typical strain at yield, with which a dissipative return map begins")
+    strain_scale: float = option(3e-2, "typical strain at yield, with which a dissipative or isochoric return map begins")
     supervision: Literal["state", "positions", "clouds"] = option("state", "what of the motion is seen")
     match: Literal["chamfer", "wasserstein"] = option("wasserstein", "how clouds are compared")
     tracked: int = option(0, "points seen, drawn with the seed; 0: all")
@@ -106,7 +106,7 @@ def make_law(arguments: Arguments) -> TorchLaw:
     options: dict[str, Any] = {"dtype": getattr(torch, arguments.dtype), "generator": generator}
     stress = LAWS[arguments.law](stress_scale=arguments.stress_scale, **options)
     plastic = RETURN_MAPS[arguments.return_map]
-    if arguments.return_map == "dissipative":
+    if arguments.return_map in ("dissipative", "isochoric"):
         options["strain_scale"] = arguments.strain_scale
     return TorchLaw(stress, None if plastic is None else plastic(**options)).to(arguments.device)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from learn.models.laws import DissipativeReturnMap
+from learn.models.laws import DissipativeReturnMap, IsochoricReturnMap
 from tests import reference_laws as reference
 from tests.law_samples import EYE, STRESSES, deformations, make, rotations, with_prior
 
@@ -69,6 +69,17 @@ def test_a_map_is_exactly_the_identity_near_rest_and_after_a_rotation():
     with torch.no_grad():
         assert torch.equal(law(F), F)
         assert torch.equal(law(rotations()), rotations())
+
+
+def test_an_isochoric_map_keeps_every_volume_and_still_takes_shear_away():
+    law, F = make(IsochoricReturnMap, spread=1.0), deformations(50, 0.3)
+    F = F[torch.linalg.det(F) > 0.01]
+    with torch.no_grad():
+        mapped = law(F)
+        assert (torch.linalg.det(mapped) / torch.linalg.det(F) - 1.0).abs().max() <= 1e-12
+        assert (mapped - F).abs().max() > 1e-2
+        surface = law.surface(torch.linspace(-1.0, 1.0, 5).double(), torch.zeros(5).double())
+        assert (surface.tension > 1e3).all() and (surface.compaction > 1e3).all() and (surface.radius < 10.0).all()
 
 
 def test_a_constant_radius_is_von_mises():

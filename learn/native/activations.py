@@ -26,6 +26,7 @@ POLE = 3.8  # K
 TAIL = {"float32": (4.3, 7), "float64": (5.6, 14)}  # largest x of the fit, degree; times exp(-x^2), errors of 8e-9, 4e-15
 EXPONENTIAL = {"float32": 6, "float64": 11}  # degree of exp on +-log(2) / 2: relative errors 3e-9 and 2e-15
 TANGENT = {"float32": 5, "float64": 11}  # degree of tanh(x) / x in x^2 on |x| <= 0.625: 4e-9 and 3e-15
+LOGARITHM = {"float32": 5, "float64": 10}  # of artanh(w) / w in w^2 on w <= 1/3, for log(1 + e) = 2 artanh(e / (2 + e))
 
 _EXPONENTIAL = """
     auto exponential = [](V x, bool bounded = true) {
@@ -70,6 +71,14 @@ _ACTIVATIONS = {
         h = z < (REAL)0 ? -size : size;
         d = (REAL)1 - h * h;
     """,
+    "softplus": """
+        const V e = exponential(-__builtin_elementwise_abs(z), false);
+        const V share = (REAL)1 / ((REAL)1 + e);
+        const V w = e / ((REAL)2 + e);
+        const V t = w * w;
+        d = z < (REAL)0 ? e * share : share;
+        h = (z < (REAL)0 ? (V){} : z) + (REAL)2 * w * (POLYNOMIAL);
+    """,
     "relu": """
         d = z > (REAL)0 ? (V){} + (REAL)1 : (V){};
         h = z * d;
@@ -81,10 +90,12 @@ ACTIVATIONS = tuple(_ACTIVATIONS)
 def activation_source(name: str, p: Precision) -> str:
     """C++ text of `activate(z, h, d)`: activation h and slope d of a vector z; needs the types V, I and REAL."""
     helpers = {"gelu": _exponential(p) + _tail(p), "relu": ""}.get(name, _exponential(p))
+    if name == "softplus":
+        fit = _interpolant(_logarithm_ratio, 0.0, 1.0 / 9.0, LOGARITHM[p.name])
+    else:
+        fit = _interpolant(_tangent_ratio, 0.0, 0.625**2, TANGENT[p.name])
     body = _filled(
-        _ACTIVATIONS[name],
-        INVERSE_SQRT_2PI=1.0 / math.sqrt(2.0 * math.pi),
-        POLYNOMIAL=horner(_interpolant(_tangent_ratio, 0.0, 0.625**2, TANGENT[p.name]), "t"),
+        _ACTIVATIONS[name], INVERSE_SQRT_2PI=1.0 / math.sqrt(2.0 * math.pi), POLYNOMIAL=horner(fit, "t")
     )
     return helpers + "    auto activate = [&](V z, V& h, V& d) {" + body + "};\n"
 
@@ -121,6 +132,12 @@ def _tangent_ratio(square: np.ndarray) -> np.ndarray:
     """tanh(x) / x at x^2."""
     x = np.sqrt(np.maximum(square, 1e-30))
     return np.tanh(x) / x
+
+
+def _logarithm_ratio(square: np.ndarray) -> np.ndarray:
+    """artanh(w) / w at w^2."""
+    w = np.sqrt(np.maximum(square, 1e-30))
+    return np.arctanh(w) / w
 
 
 def _interpolant(function: Callable, low: float, high: float, degree: int) -> list[float]:

@@ -10,7 +10,7 @@ precision, products are a sixth faster than `torch.mm`, and gelu with its slope 
 import dataclasses
 import functools
 import itertools
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import warp as wp
 
@@ -23,7 +23,7 @@ TILE = 8  # rows of sums held in registers
 
 # made[r][c] (+)= sum_k a[r, k] b[k][c]; the strides of a are those of its rows and of k.
 # Vectors handed over by value tell the compiler that the widest registers are wanted, which it avoids by itself.
-_PRODUCT = """
+PRODUCT = """
     auto multiply_add = [](REAL a, V b, V c) { return a * b + c; };
     auto product = [&](const REAL* a, int row, int step, const REAL* b, int width, int count,
                       REAL* made, int made_width, int rows, const REAL* bias, bool add) {
@@ -44,7 +44,7 @@ _PRODUCT = """
     };
 """
 
-_ACTIVATE = """
+ACTIVATE = """
     auto activate_all = [&](REAL* h, REAL* slopes, int count) {
         for (int i = 0; i < count; i += lanes) {
             V value, slope;
@@ -66,8 +66,11 @@ class DenseShape:
 
     def padded(self, p: Precision) -> tuple[int, ...]:
         """Widths in whole registers."""
-        lanes = REGISTER // 4 if p.name == "float32" else REGISTER // 8
-        return tuple(-(-size // lanes) * lanes for size in self.sizes)
+        return tuple(padded(size, p) for size in self.sizes)
+
+    def kernels(self, p: Precision) -> "NetworkKernels":
+        """What is launched on the CPU."""
+        return dense_kernels(self, p)
 
     def layout(self, p: Precision) -> "Layout":
         """Where in flat arrays the numbers of each layer lie."""
@@ -76,9 +79,9 @@ class DenseShape:
         biases = [b if self.bias else 0 for b in widths[1:]]
         return Layout(
             widths=widths,
-            weights=_starts([size + bias for size, bias in zip(sizes, biases, strict=True)]),
-            transposed=_starts(sizes),
-            kept=_starts([2 * ROWS * width for width in widths[1:-1]]),
+            weights=starts([size + bias for size, bias in zip(sizes, biases, strict=True)]),
+            transposed=starts(sizes),
+            kept=starts([2 * ROWS * width for width in widths[1:-1]]),
         )
 
 
@@ -95,7 +98,7 @@ class Layout(NamedTuple):
     kept: tuple[int, ...]
 
 
-class DenseKernels(NamedTuple):
+class NetworkKernels(NamedTuple):
     """Launched over blocks of `ROWS` rows. Arrays are flat; see `Layout`.
 
     evaluate: (weights, transposed, x, kept, y), with one block of `kept` for all.
@@ -108,18 +111,37 @@ class DenseKernels(NamedTuple):
     pull_back: wp.Kernel
 
 
+class NetworkShape(Protocol):
+    """What native code knows of a network before its weights: widths of input and output, first and last of `sizes`."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]: ...
+
+    def layout(self, p: Precision) -> Layout:
+        """Where numbers lie in flat arrays."""
+
+    def kernels(self, p: Precision) -> NetworkKernels:
+        """What is launched on the CPU."""
+
+
 @functools.cache
-def dense_kernels(shape: DenseShape, p: Precision) -> DenseKernels:
+def dense_kernels(shape: DenseShape, p: Precision) -> NetworkKernels:
     """The kernels of a network in one precision, for the CPU."""
+    plain, keeping = (_evaluate_source(shape, p, slopes=slopes) for slopes in (False, True))
+    return network_kernels(plain, keeping, _pull_back_source(shape, p), p)
+
+
+def network_kernels(evaluate_source: str, keep_source: str, pull_back_source: str, p: Precision) -> NetworkKernels:
+    """The kernels of a network whose blocks of rows these native codes take."""
     numbers = wp.array(dtype=p.real)
 
-    @wp.func_native(_evaluate_source(shape, p, slopes=False))
+    @wp.func_native(evaluate_source)
     def value(block: int, weights: numbers, transposed: numbers, x: numbers, kept: numbers, y: numbers): ...
 
-    @wp.func_native(_evaluate_source(shape, p, slopes=True))
+    @wp.func_native(keep_source)
     def value_and_slopes(block: int, weights: numbers, transposed: numbers, x: numbers, kept: numbers, y: numbers): ...
 
-    @wp.func_native(_pull_back_source(shape, p))
+    @wp.func_native(pull_back_source)
     def vjp(
         block: int, weights: numbers, x: numbers, kept: numbers, dy: numbers, dweights: numbers, dx: numbers
     ): ...  # fmt: skip
@@ -136,7 +158,7 @@ def dense_kernels(shape: DenseShape, p: Precision) -> DenseKernels:
     def pull_back(weights: numbers, x: numbers, kept: numbers, dy: numbers, dweights: numbers, dx: numbers):
         vjp(wp.tid(), weights, x, kept, dy, dweights, dx)
 
-    return DenseKernels(evaluate, evaluate_and_keep, pull_back)
+    return NetworkKernels(evaluate, evaluate_and_keep, pull_back)
 
 
 def _evaluate_source(shape: DenseShape, p: Precision, *, slopes: bool) -> str:
@@ -159,8 +181,8 @@ def _evaluate_source(shape: DenseShape, p: Precision, *, slopes: bool) -> str:
         if layer < last:
             kept = f"h{layer + 1} + {ROWS * b}" if slopes else "nullptr"
             lines.append(f"activate_all(h{layer + 1}, {kept}, {ROWS * b});")
-    helpers = HEAD + activation_source(shape.activation, p) + _PRODUCT + _ACTIVATE
-    return _source(helpers, lines, p)
+    helpers = HEAD + activation_source(shape.activation, p) + PRODUCT + ACTIVATE
+    return block_source(helpers, lines, p)
 
 
 def _pull_back_source(shape: DenseShape, p: Precision) -> str:
@@ -190,10 +212,10 @@ def _pull_back_source(shape: DenseShape, p: Precision) -> str:
         )
         if layer:
             lines.append(f"times(g{layer}, {h} + {ROWS * a}, {ROWS * a});")
-    return _source(HEAD + _PRODUCT + _PULL_BACK, lines, p)
+    return block_source(HEAD + PRODUCT + ROW_SUMS, lines, p)
 
 
-_PULL_BACK = """
+ROW_SUMS = """
     auto times = [](REAL* g, const REAL* slopes, int count) {
         for (int i = 0; i < count; i += lanes) *(U*)(g + i) = *(U*)(g + i) * *(const U*)(slopes + i);
     };
@@ -207,10 +229,18 @@ _PULL_BACK = """
 """
 
 
-def _source(helpers: str, lines: list[str], p: Precision) -> str:
+def block_source(helpers: str, lines: list[str], p: Precision) -> str:
+    """Native code of one block of rows."""
     text = helpers + "\n".join(f"    {line}" for line in lines)
     return native(text.replace("ROWS", str(ROWS)).replace("TILE", str(TILE)), p)
 
 
-def _starts(sizes: list[int]) -> tuple[int, ...]:
+def padded(size: int, p: Precision) -> int:
+    """A width in whole registers."""
+    lanes = REGISTER // 4 if p.name == "float32" else REGISTER // 8
+    return -(-size // lanes) * lanes
+
+
+def starts(sizes: list[int]) -> tuple[int, ...]:
+    """Where each of some pieces begins in a flat array, and where the last ends."""
     return tuple(itertools.accumulate(sizes, initial=0))

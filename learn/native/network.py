@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import warp as wp
 
-from learn.native.dense import ROWS, DenseShape, dense_kernels
+from learn.native.dense import ROWS, NetworkShape
 from sim.precision import Precision
 from sim.program import Program
 
@@ -12,9 +12,9 @@ from sim.program import Program
 class NetworkWeights:
     """The packed weights of a network, and its kernels."""
 
-    def __init__(self, shape: DenseShape, p: Precision):
+    def __init__(self, shape: NetworkShape, p: Precision):
         self.shape, self.precision, self.layout = shape, p, shape.layout(p)
-        self.kernels = dense_kernels(shape, p)
+        self.kernels = shape.kernels(p)
         self.weights = wp.zeros(self.layout.weights[-1], dtype=p.real, device="cpu")
         self.transposed = wp.zeros(self.layout.transposed[-1], dtype=p.real, device="cpu")
 

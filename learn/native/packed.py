@@ -2,11 +2,27 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
-from learn.native.dense import DenseShape, Layout
+from learn.native.dense import DenseShape, Layout, NetworkShape
+
+
+class NativeNetwork(Protocol):
+    """A network whose weights torch trains and native code evaluates."""
+
+    @property
+    def shape(self) -> NetworkShape: ...
+
+    @property
+    def parameters(self) -> list[torch.Tensor]: ...
+
+    def pack(self, layout: Layout, weights: torch.Tensor, transposed: torch.Tensor) -> None:
+        """Write the weights as they are now."""
+
+    def unpack(self, layout: Layout, gradient: torch.Tensor) -> list[torch.Tensor]:
+        """A gradient with respect to the packed weights as gradients of `parameters`."""
 
 
 class Dense(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 import warp as wp
 
-from learn.native.dense import ROWS, DenseShape, dense_kernels
+from learn.native.dense import ROWS, NetworkShape
 from learn.native.stages import Stages
 from sim.mpm.solver import COMPILERS
 from sim.mpm.transfers import READ
@@ -18,7 +18,7 @@ from sim.precision import Precision
 class _Share:
     """One thread's particles [first, first + count) and the buffers between the stages."""
 
-    def __init__(self, first: int, count: int, shape: DenseShape, stages: Stages, p: Precision, gradient: bool):
+    def __init__(self, first: int, count: int, shape: NetworkShape, stages: Stages, p: Precision, gradient: bool):
         layout = shape.layout(p)
         self.first, self.count, self.blocks = first, count, -(-count // ROWS)
         self.items = -(-count // stages.group)
@@ -44,11 +44,11 @@ class RecordedLaw:
         gradient: whether its products will be wanted.
     """
 
-    def __init__(self, stages: Stages, shape: DenseShape, solver: Any, body: Any, *, gradient: bool):
+    def __init__(self, stages: Stages, shape: NetworkShape, solver: Any, body: Any, *, gradient: bool):
         self.stages, self.solver = stages, solver
         self.particles = solver.model.particle_count
         p = solver.model.precision
-        self.dense, layout = dense_kernels(shape, p), shape.layout(p)
+        self.dense, layout = shape.kernels(p), shape.layout(p)
         kernels = [*stages[:4], *self.dense]
         modules = list({id(k.module): k.module for k in kernels}.values())
         wp.force_load(solver.model.device, modules=modules, max_workers=COMPILERS)

@@ -45,17 +45,17 @@ def build_scene(spec: SceneSpec, *, seed: int | None) -> "Scene":
     return spec.build(seed=seed)
 
 
+def model_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of a model, beside the scene's settings."""
+    options = {name: getattr(arguments, name) for name in ("device", "batch", "threads")}
+    return {**options, "seed": arguments.seed or 0}
+
+
 def build_rollout(
     spec: SceneSpec, settings: Settings, arguments: argparse.Namespace, *, gradient: bool = True, **options: Any
 ) -> "Rollout":
     """The rollout of a scene on the chosen device, with further options; without `gradient` it keeps no checkpoints."""
-    model = build_scene(spec, seed=arguments.seed).build(
-        dt=settings.dt,
-        device=arguments.device,
-        batch=arguments.batch,
-        dtype=settings.dtype,
-        threads=arguments.threads,
-        seed=arguments.seed or 0,
-    )
+    scene = build_scene(spec, seed=arguments.seed)
+    model = scene.build(dt=settings.dt, dtype=settings.dtype, **model_options(arguments))
     every = min(settings.record_every, settings.steps)
     return model.rollout(settings.steps, record_every=every, record=settings.record, gradient=gradient, **options)

@@ -9,9 +9,10 @@ import pathlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from scenes.commands.options import add_simulation_options, build_rollout, chosen_settings
+from scenes.commands.options import add_simulation_options, build_rollout, chosen_settings, model_options
 
 if TYPE_CHECKING:
+    from scenes.registry import SceneSpec, Settings
     from sim.rollout import Rollout
     from sim.trajectory import Trajectory
 
@@ -28,22 +29,35 @@ def execute(arguments: argparse.Namespace) -> int:
     settings = chosen_settings(spec, arguments)
     output = arguments.output or pathlib.Path("runs") / f"{spec.name}.npz"
     check_output(output)
-    rollout = build_rollout(spec, settings, arguments, gradient=False, **recording(output, settings.camera))
-    started = time.perf_counter()
-    trajectory = forward_with_progress(
-        rollout, steps=settings.steps, title=spec.name, values=spec.values(rollout) if spec.values else None
-    )
-    seconds = time.perf_counter() - started
+    if spec.run is None:
+        trajectory, seconds = run_rollout(spec, settings, arguments, output)
+    else:
+        started = time.perf_counter()
+        trajectory = spec.run(settings, **model_options(arguments))
+        trajectory.metadata |= {} if settings.camera is None else {"camera": settings.camera}
+        seconds = time.perf_counter() - started
     print(f"{spec.name}: {settings.steps} steps of {settings.dt:g} s in {seconds:.1f} s")
     for quantity, value in spec.measure(trajectory).items():
         print(f"  {quantity}: {value:.6g}")
     for warning in trajectory.status.warnings:
         print(f"warning: {warning}")
     suffix = output.suffix.lower()
-    if suffix != ".traj":
+    if suffix != ".traj" or spec.run is not None:
         save(trajectory, output, camera=settings.camera)
     print(f"saved {output}" + (f"; watch it with: pliant view {output}" if suffix in (".npz", ".traj") else ""))
     return 0
+
+
+def run_rollout(
+    spec: "SceneSpec", settings: "Settings", arguments: argparse.Namespace, output: pathlib.Path
+) -> tuple["Trajectory", float]:
+    """The trajectory of the scene's one rollout, and the seconds it took."""
+    rollout = build_rollout(spec, settings, arguments, gradient=False, **recording(output, settings.camera))
+    started = time.perf_counter()
+    trajectory = forward_with_progress(
+        rollout, steps=settings.steps, title=spec.name, values=spec.values(rollout) if spec.values else None
+    )
+    return trajectory, time.perf_counter() - started
 
 
 def recording(output: pathlib.Path, camera: Any) -> dict[str, Any]:

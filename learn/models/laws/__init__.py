@@ -5,6 +5,7 @@ from learn.models.laws.card import load_law, save_law
 from learn.models.laws.dissipative import DissipativeReturnMap
 from learn.models.laws.hyperelastic import HyperelasticNetwork
 from learn.models.laws.invariants import InvariantNetwork
+from learn.models.laws.isochoric import IsochoricReturnMap
 from learn.models.laws.moduli import HenckyLaw, SaintVenantKirchhoffLaw
 from learn.models.laws.neural import NeuralLaw
 from learn.models.laws.original import ElasticNetwork, PlasticNetwork
@@ -22,6 +23,7 @@ __all__ = [
     "HenckyLaw",
     "HyperelasticNetwork",
     "InvariantNetwork",
+    "IsochoricReturnMap",
     "NeuralLaw",
     "PlainNetwork",
     "PlainReturnMap",

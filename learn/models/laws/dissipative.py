@@ -1,5 +1,6 @@
 """A learned plastic return map that can only take energy away: a yield surface in the logarithmic strain."""
 
+import math
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -7,7 +8,7 @@ from torch.nn.functional import softplus
 
 from learn.models.laws.dense import DenseNetwork
 from learn.models.laws.flow import BRISK, FLOOR, UNIT
-from learn.models.laws.logarithmic import flow_law, strain_state
+from learn.models.laws.logarithmic import FINE, flow_law, strain_state
 from learn.models.laws.neural import Gradients, NeuralLaw
 from learn.native.packed import Dense
 
@@ -22,8 +23,9 @@ class DissipativeReturnMap(NeuralLaw):
     the yield radius Y and the limits T of tension and C of compaction, all at least strain_scale / 10000. von Mises is Y
     constant, Drucker-Prager (sand) Y growing with -tr e and vanishing in tension with T -> 0, a fluid Y -> 0, which
     leaves J^(1/3) times a rotation. Where |d| <= (1 - w) Y, and |tr e| as far within T and C, the map is F itself. The
-    flow is rate-independent, so what is learned at one time step serves another. Training begins near Y = T = C =
-    strain_scale; some strains of the data should exceed it, because only those that flow pull at the surface.
+    flow is rate-independent, so what is learned at one time step serves another. Training begins near Y = C =
+    strain_scale, which some strains of the data should exceed, because only those that flow pull at the surface, and at
+    T = strain_scale / 20: too low a T shows in whatever opens, too high a one only in what opens that far.
 
     Dissipation: d' = r d and tr e' = q tr e with 0 <= r, q <= 1, because 0 <= excess(n, Y) <= n for n >= 0. So an
     isotropic energy psi(e) never rises, whatever the weights, if for every strain (i) (tau_i - tau_j)(e_i - e_j) >= 0
@@ -58,7 +60,9 @@ class DissipativeReturnMap(NeuralLaw):
         self.strain_scale, self.smoothing, self.hidden = strain_scale, smoothing, hidden
         self.FEATURES = strain_state(strain_scale)  # type: ignore[misc]
         self.ASSEMBLY = flow_law(strain_scale, smoothing)  # type: ignore[misc]
-        self.network = DenseNetwork((2, hidden, hidden, 3), bias=True, gain=0.1, dtype=dtype, generator=generator)
+        self.network = DenseNetwork((3, hidden, hidden, 3), bias=True, gain=0.1, dtype=dtype, generator=generator)
+        with torch.no_grad():
+            self.network.biases[-1][1] = math.log(math.expm1(0.05) / (math.e - 1.0)) / BRISK
 
     def options(self) -> dict[str, Any]:
         return {"strain_scale": self.strain_scale, "smoothing": self.smoothing, "hidden": self.hidden}
@@ -72,9 +76,14 @@ class DissipativeReturnMap(NeuralLaw):
     def dense(self) -> Dense:
         return self.network.dense()
 
+    def limits(self, k: torch.Tensor) -> torch.Tensor:
+        """What decides on Y, T and C [n, 3] at features [n, 3]; differentiable."""
+        return self.network(k)
+
     def surface(self, trace: torch.Tensor, lode: torch.Tensor) -> "YieldSurface":
         """What the map does at volumetric strains tr e [n] and cosines of three Lode angles [n]; differentiable."""
-        c = self.network(torch.stack([trace / self.strain_scale, lode], dim=1))
+        x = trace / self.strain_scale
+        c = self.limits(torch.stack([x, torch.asinh(FINE * x) / 3.0, lode], dim=1))
         limits = torch.cat([c[:, :1], BRISK * c[:, 1:]], dim=1)
         return YieldSurface(*(self.strain_scale * (softplus(limits + UNIT) + FLOOR)).unbind(1))
 

@@ -8,8 +8,12 @@ import torch
 from learn.models.laws.dense import ScalarNetwork
 from learn.models.laws.neural import Gradients, NeuralLaw
 from learn.models.laws.strain import INVARIANT_STRESS, STRETCH_INVARIANTS
+from learn.native.dense import Layout
+from learn.native.gradient import GradientShape, ScalarGradient
 
 REST = (1.0, 1.0 / math.sqrt(3.0), 1.0)  # F^T times the derivative of the invariants at F = I is this times I
+TERM_SLOPES = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # of the neo-Hookean dpsi/dk in k, for mu and lambda,
+TERM_OFFSETS = ((0.0, math.sqrt(3.0), -1.0), (0.0, 0.0, 0.0))  # and what it is at k = 0
 
 
 class HyperelasticNetwork(NeuralLaw):
@@ -49,6 +53,9 @@ class HyperelasticNetwork(NeuralLaw):
     def options(self) -> dict[str, Any]:
         return {"hidden": len(self.network.last)}
 
+    def dense(self) -> "EnergyGradient":
+        return EnergyGradient(self)
+
     def energy(self, F: torch.Tensor) -> torch.Tensor:
         """psi [n] in J/m^3 of rest volume."""
         k = self.FEATURES.value(F)
@@ -77,3 +84,36 @@ class HyperelasticNetwork(NeuralLaw):
         dmu = (adjoint[:, 1] * (k[:, 1] + math.sqrt(3.0))).sum() - total
         dlame = (adjoint[:, 2] * k[:, 2]).sum()
         return dk, [moduli * torch.stack([dmu, dlame]), *weights]
+
+
+class EnergyGradient:
+    """dpsi/dk of a hyperelastic network as a `ScalarGradient`, whose terms are neo-Hookean and which knows of p itself."""
+
+    def __init__(self, law: HyperelasticNetwork):
+        self.law, self.network = law, law.network
+
+    @property
+    def shape(self) -> GradientShape:
+        return GradientShape(self.network.first.shape[1], len(self.network.last))
+
+    @property
+    def parameters(self) -> list[torch.Tensor]:
+        net = self.network
+        return [self.law.log_moduli, net.first, net.second, net.last, net.first_bias, net.second_bias]
+
+    def pack(self, layout: Layout, weights: torch.Tensor, transposed: torch.Tensor) -> None:
+        """Write the weights as they are now; those that are transposed lie beside the others."""
+        net, scale = self.network, self.law.stress_scale
+        terms = (TERM_SLOPES, TERM_OFFSETS)
+        slopes, offsets = (torch.tensor(rows, dtype=scale.dtype) for rows in terms)
+        trained = (net.first, net.first_bias, net.second, net.second_bias, scale * net.last, self._moduli())
+        ScalarGradient(*trained, slopes, offsets, self.law.rest).pack(layout, weights)
+
+    @torch.no_grad()
+    def unpack(self, layout: Layout, gradient: torch.Tensor) -> list[torch.Tensor]:
+        """A gradient with respect to what is packed as gradients of `parameters`."""
+        first, first_bias, second, second_bias, last, moduli = ScalarGradient.gradients(self.shape, layout, gradient)
+        return [self._moduli() * moduli, first, second, self.law.stress_scale * last, first_bias, second_bias]
+
+    def _moduli(self) -> torch.Tensor:
+        return (self.law.stress_scale * self.law.log_moduli.exp()).detach()

@@ -25,6 +25,7 @@ from sim.materials.radial_return import deviator, exponentials
 from sim.precision import Precision
 
 ROOT_6 = math.sqrt(6.0)
+FINE = 100.0  # shares of the strain scale that are told apart
 
 
 @functools.cache
@@ -41,46 +42,51 @@ def lode(p: Precision) -> Callable:
 
 @functools.cache
 def strain_state(scale: float) -> Features:
-    """F -> (tr e / scale, cosine of three Lode angles), on which a yield surface depends.
+    """F -> (x, asinh(100 x) / 3, cosine of three Lode angles) with x = tr e / scale, on which a yield surface depends.
 
+    The second tells small volumetric strains apart as well as large ones, as a yield radius in proportion to them needs.
     The cosine is 1 in uniaxial tension, -1 in uniaxial compression and, having no value where d = 0, 0 there.
     """
 
     @functools.cache
     def strain_state_of(p: Precision) -> Callable:
-        real, mat33, vec2 = p.real, p.mat33, p.vector(2)
+        real, mat33, vec3 = p.real, p.mat33, p.vec3
         strain, split, lode_of = logarithmic_strain(p), deviator(p), lode(p)
 
         @wp.func(inline=True)
-        def state(F: mat33) -> vec2:
+        def state(F: mat33) -> vec3:
             Q, squares, e = strain(F)
             d, trace, norm = split(e)
             u = d / wp.where(norm > real(0.0), norm, real(1.0))
-            return vec2(trace / real(wp.static(scale)), lode_of(u))
+            y = wp.abs(trace) * real(wp.static(FINE / scale))
+            fine = wp.log(y + wp.sqrt(y * y + real(1.0))) * real(wp.static(1.0 / 3.0))
+            return vec3(trace / real(wp.static(scale)), wp.where(trace < real(0.0), -fine, fine), lode_of(u))
 
         return state
 
     @functools.cache
     def strain_state_vjp(p: Precision) -> Callable:
-        real, mat33, vec2, vec3 = p.real, p.mat33, p.vector(2), p.vec3
+        real, mat33, vec3 = p.real, p.mat33, p.vec3
         strain, split, matrix, lode_of = logarithmic_strain(p), deviator(p), spectral_matrix(p), lode(p)
 
         @wp.func
-        def vjp(F: mat33, g: vec2) -> mat33:
+        def vjp(F: mat33, g: vec3) -> mat33:
             third = real(wp.static(1.0 / 3.0))
             Q, squares, e = strain(F)
             d, trace, norm = split(e)
-            share = g[0] / real(wp.static(scale))
+            y = trace * real(wp.static(FINE / scale))
+            slope = real(wp.static(FINE / 3.0)) / wp.sqrt(y * y + real(1.0))
+            share = (g[0] + g[1] * slope) / real(wp.static(scale))
             ge = vec3(share, share, share)
             if norm > real(0.0):
                 u = d / norm
                 curve = real(wp.static(ROOT_6)) * (wp.cw_mul(u, u) - vec3(third, third, third)) - lode_of(u) * u
-                ge = ge + (real(3.0) * g[1] / norm) * curve
+                ge = ge + (real(3.0) * g[2] / norm) * curve
             return matrix(Q, wp.cw_div(ge, squares)) * F
 
         return vjp
 
-    return Features(strain_state_of, 2, strain_state_vjp)
+    return Features(strain_state_of, 3, strain_state_vjp)
 
 
 @functools.cache

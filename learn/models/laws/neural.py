@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch.autograd.function import once_differentiable
 
-from learn.native.packed import Dense
+from learn.native.packed import NativeNetwork
 from learn.pointwise import Assembly, Features
 
 Gradients = Sequence[torch.Tensor]
@@ -40,12 +40,12 @@ class NeuralLaw(torch.nn.Module, abc.ABC):
     def coefficients_vjp(self, saved: Any, adjoint: torch.Tensor) -> tuple[torch.Tensor, Gradients]:
         """Gradients of coefficients : adjoint with respect to the features and to every parameter, in their order."""
 
-    def dense(self) -> Dense | None:
-        """The dense network that the coefficients are, if that is all: then a rollout on a CPU needs no torch."""
+    def dense(self) -> NativeNetwork | None:
+        """The network that the coefficients are, if native code has it: then a rollout on a CPU needs no torch."""
         return None
 
     def __init_subclass__(cls, **options: Any):
-        """A class that changes what is computed without saying that it is still a dense network is none."""
+        """A class that changes what is computed without saying that native code still has it has lost it."""
         super().__init_subclass__(**options)
         changed = {"coefficients", "coefficients_vjp", "evaluate", "pull_back", "forward"} & vars(cls).keys()
         if changed and "dense" not in vars(cls):

@@ -4,6 +4,7 @@ from learn.models.laws.anisotropic import AnisotropicNetwork
 from learn.models.laws.dissipative import DissipativeReturnMap
 from learn.models.laws.hyperelastic import HyperelasticNetwork
 from learn.models.laws.invariants import InvariantNetwork
+from learn.models.laws.isochoric import IsochoricReturnMap
 from learn.models.laws.moduli import HenckyLaw, SaintVenantKirchhoffLaw
 from learn.models.laws.neural import NeuralLaw
 from learn.models.laws.original import ElasticNetwork, PlasticNetwork
@@ -25,6 +26,7 @@ LAWS: dict[str, type[NeuralLaw]] = {
 RETURN_MAPS: dict[str, type[NeuralLaw] | None] = {
     "none": None,
     "dissipative": DissipativeReturnMap,
+    "isochoric": IsochoricReturnMap,
     "plastic": PlasticNetwork,
     "plain": PlainReturnMap,
 }
