@@ -164,7 +164,8 @@ def leave(run: Run, arguments: Arguments, suspension: Suspension, closure: Torch
     if arguments.pictures:
         write_atomically(run.path("comparison.png"), comparison_plot(found))
         nematics = {name: made.moments.order[:, 0] for name, made in found.items() if name != "bingham"}
-        write_film(run.path("motion.mp4"), nematics, truth.moments.times, suspension.side)
+        for name in ("motion.mp4", "motion.gif"):
+            write_film(run.path(name), nematics, truth.moments.times, suspension.side)
 
 
 def a_priori(truth: Moments, closure: TorchClosure) -> dict[str, dict[str, float]]:
