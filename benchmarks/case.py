@@ -4,6 +4,7 @@ import dataclasses
 import operator
 from typing import Any
 
+from benchmarks.peers.active_problem import ActiveProblem
 from benchmarks.peers.field_problem import FieldProblem
 from benchmarks.peers.problem import Problem
 
@@ -16,7 +17,8 @@ class Subject:
 
     Args:
         name: what the table calls it.
-        module: "pliant_mpm", "taichi_mpm", "torch_mpm", "pliant_fields", "exponax_fields" or "torch_cfd_fields".
+        module: "pliant_mpm", "taichi_mpm", "torch_mpm", "pliant_fields", "exponax_fields", "torch_cfd_fields" or
+            "pliant_active".
         options: keyword options of the peer's class.
         fresh: a new process with empty kernel caches for every sample, its start included in the time.
         problem: fields of the problem that this contender alone changes.
@@ -82,7 +84,7 @@ class Case:
 
     name: str
     what: str
-    problems: dict[str, Problem | FieldProblem]
+    problems: dict[str, Problem | FieldProblem | ActiveProblem]
     subjects: tuple[Subject, ...]
     series: tuple[Series, ...]
     figures: tuple[Figure, ...]

@@ -50,9 +50,13 @@ class Suspension:
 
     def moments(self, points: Sequence[Point], seeds: Sequence[int], closing: Any, dt: float = 0.02) -> Any:
         """The moments with a closure, from the same initial fields."""
-        box, order = self.box(), self.orders(seeds)
-        equation = equations.ActiveFluid(closing=closing, **self.options(points))
-        box.add_field(equation, name="fluid", concentration=1.0, order=np.stack([order.real, order.imag], axis=-1))
+        order = self.orders(seeds)
+        return self.moments_from(points, 1.0, np.stack([order.real, order.imag], axis=-1), closing, dt)
+
+    def moments_from(self, points: Sequence[Point], concentration: Any, order: np.ndarray, closing: Any, dt: float) -> Any:
+        """The moments with a closure, from given fields [run, ny, nx] and [run, ny, nx, 2]."""
+        box, equation = self.box(), equations.ActiveFluid(closing=closing, **self.options(points))
+        box.add_field(equation, name="fluid", concentration=concentration, order=order)
         return box.build(dt=dt, integrator="SBDF2", dtype=self.dtype, batch=len(points))
 
     def orders(self, seeds: Sequence[int]) -> np.ndarray:

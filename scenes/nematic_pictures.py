@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from sim.trajectory_files import replacing
 
 STROKES = 20  # along a side
 FILM_FPS = 12
-PLUS, MINUS = "#ff5a4f", "#4fc3ff"
+PLUS, MINUS, STROKE = "#ff5a4f", "#4fc3ff", "#303040"
+GIF_EVERY, GIF_UNTIL, GIF_COLORS = 3, 18.0, 40  # a gif is short and small: which frames it shows, and until when [s]
 
 
 def nematic_picture(panels: Mapping[str, np.ndarray], side: float, title: str = "") -> np.ndarray:
@@ -48,7 +49,7 @@ def _draw(axes: Any, order: np.ndarray, side: float) -> Any:
     step = max(1, nx // STROKES)
     y, x = np.mgrid[0:ny:step, 0:nx:step] * (side / nx)
     angle = phase[::step, ::step]
-    style = {"headwidth": 0, "headlength": 0, "headaxislength": 0, "pivot": "mid", "color": "white", "width": 0.004}
+    style = {"headwidth": 0, "headlength": 0, "headaxislength": 0, "pivot": "mid", "color": STROKE, "width": 0.004}
     axes.quiver(x, y, np.cos(angle), np.sin(angle), scale=1.3 * STROKES, **style)
     charges = defects(order)
     for sign, color, marker in ((1, PLUS, "o"), (-1, MINUS, "^")):
@@ -70,17 +71,39 @@ def write_picture(path: str | os.PathLike, panels: Mapping[str, np.ndarray], sid
 
 
 def write_film(path: str | os.PathLike, panels: Mapping[str, np.ndarray], times: np.ndarray, side: float) -> None:
-    """An MP4 of the frames [frame, ny, nx, 2] of nematics side by side, as far as all of them go."""
+    """An MP4, or a short and small GIF, of the frames [frame, ny, nx, 2] of nematics side by side, as far as all of them go."""
+    count = min(len(order) for order in panels.values())
+
+    def picture(frame: int) -> np.ndarray:
+        return nematic_picture({name: order[frame] for name, order in panels.items()}, side, f"t = {times[frame]:.1f}")
+
+    with replacing(Path(path)) as temporary:
+        if Path(path).suffix == ".gif":
+            until = int(np.searchsorted(times[:count], GIF_UNTIL))
+            _write_gif(temporary, [picture(frame) for frame in range(0, until, GIF_EVERY)])
+        else:
+            _write_mp4(temporary, map(picture, range(count)))
+
+
+def _write_mp4(path: Path, pictures: Iterable[np.ndarray]) -> None:
     import imageio.v2 as imageio
 
     settings: dict[str, Any] = {"format": "FFMPEG", "fps": FILM_FPS, "codec": "libx264", "quality": 8, "macro_block_size": 16}
-    frames = min(len(order) for order in panels.values())
-    with replacing(Path(path)) as temporary, imageio.get_writer(temporary, mode="I", **settings) as writer:
+    with imageio.get_writer(path, mode="I", **settings) as writer:
         film: Any = writer
-        for frame in range(frames):
-            shown = {name: order[frame] for name, order in panels.items()}
-            picture = nematic_picture(shown, side, f"t = {times[frame]:.1f}")
+        for picture in pictures:
             film.append_data(_padded(picture))
+
+
+def _write_gif(path: Path, pictures: list[np.ndarray]) -> None:
+    """At three fifths of the size, in colors that are not dithered, so that what rests takes no room."""
+    from PIL import Image
+
+    height, width = (3 * length // 5 for length in pictures[0].shape[:2])
+    small = [Image.fromarray(p).resize((width, height), Image.Resampling.LANCZOS) for p in pictures]
+    drawn = [image.quantize(GIF_COLORS, dither=Image.Dither.NONE) for image in small]
+    options: dict[str, Any] = {"duration": 1000.0 / FILM_FPS, "loop": 0, "optimize": True}
+    drawn[0].save(path, format="GIF", save_all=True, append_images=drawn[1:], **options)
 
 
 def _padded(picture: np.ndarray) -> np.ndarray:

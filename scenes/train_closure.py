@@ -9,6 +9,7 @@ posteriori). In the end it is held against the kinetic theory at parameters betw
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from sim.atomic import write_atomically
 from sim.spectral.active import BinghamClosure
 from sim.spectral.arrays import HostArrays
 
+GATHERED = ("closure", "hidden", "duration", "queries", "learning_rate", "seed")  # arguments that data depend on
 EVERY = 0.2  # time between frames, a multiple of every dt
 FIRST: tuple[Point, ...] = ((-1.0, 0.5), (-2.0, 0.3), (-1.0, 0.8))
 UNSEEN: Point = (-1.5, 0.65)
@@ -68,8 +70,13 @@ def make_closure(arguments: Arguments, seed: int | None = None) -> TorchClosure:
 
 
 def gather(arguments: Arguments, suspension: Suspension, path: Path) -> Moments:
-    """Kinetic runs at the first points, and at those the ensemble asks for; kept in a file, which a resumed run reads."""
-    if path.is_file():
+    """Kinetic runs at the first points, and at those the ensemble asks for; kept in a file, which a resumed run reads.
+
+    So does one that was stopped before its first checkpoint, if it has the arguments that the file was made with.
+    """
+    wanted = {name: getattr(arguments, name) for name in GATHERED} | {"suspension": dataclasses.asdict(suspension)}
+    made_with = json.dumps(wanted)
+    if path.is_file() and (arguments.resume or made_with_of(path) == made_with):
         return load_moments(path)
     data = simulate_kinetic(arguments, suspension, FIRST)
     left = list(CANDIDATES)
@@ -78,7 +85,7 @@ def gather(arguments: Arguments, suspension: Suspension, path: Path) -> Moments:
         chosen = left.pop(int(np.argmax(apart)))
         print(f"query {query + 1}: disagreement {np.round(apart, 4)}; simulate (alpha, zeta) = {chosen}.", flush=True)
         data = data.joined(simulate_kinetic(arguments, suspension, [chosen]))
-    save_moments(data, path)
+    save_moments(data, path, made_with)
     return data
 
 
@@ -157,7 +164,8 @@ def leave(run: Run, arguments: Arguments, suspension: Suspension, closure: Torch
     if arguments.pictures:
         write_atomically(run.path("comparison.png"), comparison_plot(found))
         nematics = {name: made.moments.order[:, 0] for name, made in found.items() if name != "bingham"}
-        write_film(run.path("motion.mp4"), nematics, truth.moments.times, suspension.side)
+        for name in ("motion.mp4", "motion.gif"):
+            write_film(run.path(name), nematics, truth.moments.times, suspension.side)
 
 
 def a_priori(truth: Moments, closure: TorchClosure) -> dict[str, dict[str, float]]:
@@ -213,23 +221,32 @@ def comparison_plot(found: dict[str, Recording]) -> bytes:
     return picture.getvalue()
 
 
-def save_moments(data: Moments, path: Path) -> None:
-    """Write the moments as .npz, replacing the file as a whole."""
+def save_moments(data: Moments, path: Path, made_with: str = "") -> None:
+    """Write the moments as .npz, replacing the file as a whole; `made_with` says by what arguments."""
     import io
 
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {f"parameter.{name}": value for name, value in data.parameters.items()}
     arrays |= {f.name: getattr(data, f.name) for f in dataclasses.fields(data) if f.name != "parameters"}
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, made_with=made_with, **arrays)
     write_atomically(path, buffer.getvalue())
+
+
+def made_with_of(path: Path) -> str:
+    """By what arguments a file of moments was made; nothing where that cannot be read."""
+    try:
+        with np.load(path) as file:
+            return str(file["made_with"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return ""
 
 
 def load_moments(path: Path) -> Moments:
     """The moments that `save_moments` wrote; `InputError` for a damaged file."""
     try:
         with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files if name != "made_with"}
         parameters = {n.removeprefix("parameter."): arrays.pop(n) for n in list(arrays) if n.startswith("parameter.")}
         return Moments(parameters=parameters, **arrays)
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise sim.InputError(f"{path}: expected recorded moments, found {error}; start in another folder.") from None

@@ -6,13 +6,14 @@ from scipy.special import ive
 
 import sim
 from sim.spectral import PeriodicBox, equations
-from sim.spectral.active import BinghamClosure, Closure, inverse_bessel_ratio, stokes
+from sim.spectral.active import BinghamClosure, Closure, inverse_bessel_ratio, limit, stokes
 from sim.spectral.active.bingham import bessel_ratio, fourth_order
 from sim.spectral.active.closures import Projection
 from sim.spectral.active.defects import defects
 from sim.spectral.active.flow import flow_of
 from sim.spectral.arrays import HostArrays
 from sim.spectral.equation import identity
+from sim.spectral.integrators import INTEGRATORS, find_integrator
 from sim.spectral.transform import LinearMap
 from tests.spectral_boxes import smooth
 
@@ -36,6 +37,7 @@ def distribution(equation, c, order, fourth=0.0):
 
 def model_of(kind: str, order, c=1.0, fourth=0.0, resolution: int = 16, dt: float = 0.02, **options):
     """The model of a kind that starts from c and psi_2 = order, a function of (x, y)."""
+    built = {name: options.pop(name) for name in ("integrator", "batch") if name in options}
     equation, box = equation_of(kind, **options), PeriodicBox((SIDE, SIDE), (resolution, resolution))
     psi2 = order(*box.coordinates) + 0j * box.coordinates[0]
     density = np.broadcast_to(c, psi2.shape)
@@ -43,7 +45,7 @@ def model_of(kind: str, order, c=1.0, fourth=0.0, resolution: int = 16, dt: floa
         box.add_field(equation, concentration=density, order=np.stack([psi2.real, psi2.imag], axis=-1))
     else:
         box.add_field(equation, distribution=distribution(equation, density, psi2, fourth))
-    return box.build(dt=dt, dtype="float64")
+    return box.build(dt=dt, dtype="float64", **built)
 
 
 def waves(seed: int, resolution: int = 16) -> np.ndarray:
@@ -225,6 +227,64 @@ def test_a_flow_that_was_not_found_is_a_status(monkeypatch):
     model = model_of("moments", lambda x, y: 0.2 * waves(7))
     with pytest.raises(sim.SimulationError, match="Stokes flow of 'field' did not converge"):
         model.rollout(2, record_every=1).forward()
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("integrator", ["SBDF2", "ETDRK4"])
+def test_a_step_beyond_what_the_flow_allows_is_refused_with_the_limit_and_the_last_good_state_is_kept(kind, integrator):
+    """Looks are 64 steps apart; the excess lies between two of them."""
+    model = model_of(kind, lambda x, y: 0.01 * waves(7), dt=0.2, integrator=integrator, activity=-6.0)
+    rollout = model.rollout(256, record_every=64, gradient=False)
+    trajectory = rollout.forward(check=False)
+    status = trajectory.status
+    assert status.code == sim.Code.CFL
+    assert 0 < status.step < 64
+    assert "the flow of 'field' is too fast for dt = 0.2 s" in status.message
+    state, step = rollout.last_good_state()
+    assert step == status.step
+    with pytest.raises(sim.SimulationError, match="too fast for dt"):  # the next step is what is refused
+        model.rollout(2).forward(state=state, first_step=step)
+    assert model.rollout(step).forward().status.ok
+
+
+def test_the_environment_whose_flow_is_too_fast_is_named():
+    model = model_of("moments", lambda x, y: 0.1 * waves(7), dt=0.2, activity=np.array([0.0, -30.0]), batch=2)
+    with pytest.raises(sim.SimulationError, match="the flow of 'field' in environment 1 is too fast"):
+        model.rollout(100).forward()
+
+
+def test_turning_alone_limits_the_step_of_the_kinetic_theory():
+    """A uniform nematic does not flow; without the limit, steps of 0.3 s end with an order beyond one."""
+    model = model_of("kinetic", lambda x, y: 0.8 + 0.0 * x, resolution=8, dt=0.3, alignment=2.0)
+    with pytest.raises(sim.SimulationError, match="move at 0 m/s and turn at"):
+        model.rollout(100).forward()
+
+
+@pytest.mark.parametrize("name", list(INTEGRATORS))
+def test_what_the_limit_allows_at_most_doubles_in_a_step(name):
+    method = find_integrator(name)
+    for damping in (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0):
+        fastest = method.reach + limit.RELIEF[name] * damping
+        assert max(growth(method, damping, y) for y in np.linspace(0.0, fastest, 60)) < 2.02
+    assert growth(method, 0.0, 1.1 * method.reach) > 2.0
+
+
+def growth(method, damping: float, frequency: float) -> float:
+    """The largest factor of a step of length one of u' = -damping u + i frequency u, the second term explicit."""
+    table, rate = method.table(np.array([-damping], complex), 1.0), 1j * frequency
+    kept = ["u", *(source for source, _ in method.history if source.startswith("u"))]
+    matrix = np.eye(len(kept), k=-1, dtype=complex)
+    for column in range(len(kept)):
+        known = {source: float(row == column) for row, source in enumerate(kept)}
+        known |= {f"M{row}": rate * known[f"u{row}"] for row in range(1, len(kept))} | {"N0": rate * known["u"]}
+
+        def total(terms, known=known):
+            return sum(complex(f.value.item()) * known[source] for source, f in terms.items())
+
+        for stage, terms in enumerate(table.stages, start=1):
+            known[f"N{stage}"] = rate * total(terms)
+        matrix[0, column] = total(table.result)
+    return np.abs(np.linalg.eigvals(matrix)).max()
 
 
 @pytest.mark.parametrize("closing", ["cubic", 3])

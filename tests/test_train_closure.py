@@ -1,17 +1,20 @@
 """Learning a closure: what its losses measure, and the training problem from end to end on a tiny box."""
 
+import dataclasses
 import json
+import signal
 
 import numpy as np
 import pytest
 import torch
 
-from learn import LBFGS, Budget, SimulationProblem, Simulator, TorchClosure, Unknown, solve
+from learn import LBFGS, Budget, Interrupted, Run, SimulationProblem, Simulator, TorchClosure, Unknown, solve
 from learn.identify.closure import FitClosure, FollowMoments, disagreement
 from learn.models.closures import CLOSURES, load_closure
 from learn.objectives.matching import TrajectoryMatching
+from learn.run import read_metrics
 from scenes.closure_data import Suspension, record
-from scenes.train_closure import UNSEEN, Arguments, load_moments, save_moments, train
+from scenes.train_closure import UNSEEN, Arguments, gather, load_moments, save_moments, train
 
 SMALL = Suspension(resolution=16, dtype="float64", directions=15)
 
@@ -50,6 +53,61 @@ def test_moments_survive_the_disk(tmp_path):
     read = load_moments(tmp_path / "data.npz")
     assert (read.order == data.order).all()
     assert (read.parameters["alignment"] == [UNSEEN[1], 0.5]).all()
+
+
+TINY = {
+    "resolution": 12, "duration": 1.2, "queries": 0, "iterations": 6, "horizons": (0.4,), "window_iterations": 3, "hidden": (4,),
+    "unseen_duration": 0.2, "pictures": False, "progress": False,
+}  # fmt: skip
+
+
+def stopped(arguments: Arguments, iteration: int) -> None:
+    """A training that gets Ctrl-C after an iteration."""
+    original = Run.solve
+
+    def interrupted(self, *args, callbacks=(), **options):
+        def stop(made):
+            if made.progress.iteration == iteration:
+                signal.raise_signal(signal.SIGINT)
+
+        return original(self, *args, callbacks=[*callbacks, stop], **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "solve", interrupted)
+        with pytest.raises(Interrupted, match="--resume"):
+            train(arguments)
+
+
+def test_ctrl_c_in_either_fit_and_resume_give_the_bits_of_a_training_that_was_not_stopped(tmp_path):
+    whole, part = (Arguments(folder=tmp_path / name, **TINY) for name in ("whole", "part"))
+    made = train(whole)
+    stopped(part, 4)  # in the fit to S
+    again = dataclasses.replace(part, resume=True)
+    stopped(again, 8)  # in the fit to motion
+    resumed = train(again)
+    one, other = (torch.load(run.path("checkpoint.pt"), weights_only=True)["method"]["theta"] for run in (made, resumed))
+    assert torch.equal(one, other)
+    lines = [read_metrics(run.path("metrics.jsonl")) for run in (made, resumed)]
+    assert [line["loss"] for line in lines[0]] == [line["loss"] for line in lines[1]]
+    assert len(lines[0]) == 9
+    assert made.path("numbers.json").read_text() == resumed.path("numbers.json").read_text()
+
+
+def test_data_left_by_a_training_with_other_arguments_are_not_taken(tmp_path, capsys, monkeypatch):
+    """As after Ctrl-C before the first iteration, and a start with other options."""
+    monkeypatch.setattr("scenes.train_closure.MEMBER_ITERATIONS", 3)
+    path = tmp_path / "data.npz"
+    arguments = Arguments(folder=tmp_path, **(TINY | {"queries": 1}))
+    suspension = Suspension(resolution=12)
+    first = gather(arguments, suspension, path)
+    assert "query 1" in capsys.readouterr().out
+    same = gather(arguments, suspension, path)
+    assert "query 1" not in capsys.readouterr().out
+    assert (same.order == first.order).all()
+    other = gather(dataclasses.replace(arguments, seed=1), suspension, path)
+    assert not np.allclose(other.order, first.order)
+    path.write_bytes(path.read_bytes()[:1000])
+    assert (gather(arguments, suspension, path).order == first.order).all()
 
 
 def test_the_kinetic_theory_and_its_moments_start_from_the_same_fields_and_agree_while_order_is_weak():

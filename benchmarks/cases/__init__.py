@@ -1,7 +1,7 @@
 """The benchmark cases by name."""
 
 from benchmarks.case import Case
-from benchmarks.cases import checkpoints, compilation, fields, gpu, laws, memory, size, throughput
+from benchmarks.cases import active, checkpoints, compilation, fields, gpu, laws, memory, size, throughput
 
 CASES: dict[str, Case] = {
     case.name: case
@@ -20,5 +20,7 @@ CASES: dict[str, Case] = {
         gpu.CASE,
         fields.NAVIER_STOKES,
         fields.KURAMOTO_SIVASHINSKY,
+        active.STEP,
+        active.PUBLISHED,
     )
 }

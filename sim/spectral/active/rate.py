@@ -7,6 +7,7 @@ import numpy as np
 
 from sim.spectral.active.closures import Closure, Projection, real_product
 from sim.spectral.active.hierarchy import Moments, Pulled, pack, rates, rates_vjp, unpack
+from sim.spectral.active.limit import Excess, Limit
 from sim.spectral.active.stokes import OUTER_STEPS, Stokes
 from sim.spectral.arrays import complex_of
 from sim.spectral.rate import Rate
@@ -34,6 +35,9 @@ class ActiveRate(Rate):
 
     With a closure that sees the strain rate, closure and flow are solved together: g is found for the psi_4 of the g before,
     until it no longer changes; the adjoint solves the transposed system in the same way. `unrealisable` counts points.
+
+    The flow is no linear function of the state, so that the limit on dt is held here and not by the rows of `Equation.speeds`.
+    Once it is exceeded the rate is zero, which keeps the state finite until the next look ends the run.
     """
 
     def __init__(
@@ -46,12 +50,18 @@ class ActiveRate(Rate):
         orders = np.arange(1, 1 + model.components // 2, dtype=model.precision.numpy)
         self._orders = model.arrays.load(orders.reshape(-1, 1, 1, 1))
         self._complex = complex_of(model.precision)
+        self._limit = Limit(model, len(orders))
         self.begin()
 
     def begin(self) -> None:
         self.unrealisable, self._stalled = 0, False
+        self._evaluations = 0
+        self._excess: Excess | None = None
 
     def status(self, step: int) -> Status:
+        evaluations, self._evaluations = self._evaluations, 0
+        if self._excess is not None:
+            return self._excess.status(self.model, step, evaluations)
         if self._stalled:
             sentence = (
                 f"the Stokes flow of '{self.model.name}' did not converge, as where fields blow up; lower `dt`, or `constraint` "
@@ -83,10 +93,21 @@ class ActiveRate(Rate):
         psi4, g = self.solve(moments.psi)
         self.stokes.write(g, fields[-1])
         flow, zeta = self.stokes.flow(g), self.binding.points["alignment"]
+        if self._too_fast(flow, flow[3] + zeta * moments.psi[1]):
+            out[...] = 0.0
+            return
         top = None if self.closure is None else psi4
         made = self._made[: self.products]
         unpack(rates(self.xp, moments, top, flow, zeta, self._orders), made)
         self._scatter.from_points(made, out)
+
+    def _too_fast(self, flow: tuple, turn: Any) -> bool:
+        """Whether dt is, or was at an earlier evaluation, too long for the flow."""
+        if self._excess is None:
+            diffusivity = self.binding.points["rotational_diffusivity"]
+            self._excess = self._limit.excess(self.xp, flow, turn, diffusivity, self._evaluations)
+        self._evaluations += 1
+        return self._excess is not None
 
     def pull_back(self, fields: Any, adjoint: Any, state: Any, *, add: bool) -> None:
         moments = Moments.of(self.xp, fields[:-1], self._complex)
