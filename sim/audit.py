@@ -60,7 +60,8 @@ class ParameterAudit:
         """What the table says at the end of the row; nothing where the two agree."""
         words = ["one-sided: on its bound"] if self.one_sided else []
         if self.error > tolerance:
-            words += [] if self.agrees(tolerance) else ["<-- disagrees"]
+            if not self.agrees(tolerance):
+                words.append("<-- cannot be told" if self.error <= self.noise else "<-- disagrees")
             words += [f"round-off in the loss hides {self.noise:.0e}"] if self.noise > tolerance else []
             if self.kink > tolerance:
                 words.append(f"a kink, its sides differ by {self.kink:.0e}")

@@ -132,6 +132,16 @@ def test_what_round_off_in_the_loss_hides_is_told_apart_from_a_wrong_gradient(ro
     assert gravity.kink == 0.0
 
 
+def test_what_round_off_hides_altogether_is_neither_right_nor_wrong(rollout):
+    def offset(trajectory):
+        value, adjoints = height(trajectory)
+        return 3e8 + value, adjoints
+
+    report = sim.check_gradients(rollout, offset, names=["gravity"], sweep=(1e-4,))
+    assert not report.ok
+    assert "cannot be told  round-off in the loss hides" in str(report) and "disagrees" not in str(report)
+
+
 @pytest.mark.parametrize("rate", [3.0, -3.0])
 def test_a_change_of_an_unstable_field_grows_at_its_rate(rate):
     """u_t = r u - u^3 about u = 0 multiplies every change that the box resolves by exp(r t)."""
