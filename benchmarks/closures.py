@@ -2,9 +2,11 @@
 
 `statistics`: root mean square velocity, scalar order and velocity spectrum at late times, at parameters no closure saw.
 `region`: over the plane of (alpha, zeta), which runs reach t = 100. `recovery`: alpha and zeta found from kinetic moments.
+`architectures`: kinds of networks fitted to S alone.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -19,10 +21,10 @@ import torch
 from benchmarks.machine import describe
 from learn import LBFGS, Budget, SimulationProblem, Simulator, Unknown, solve
 from learn.identify.closure import Moments
-from learn.models.closures import load_closure
+from learn.models.closures import CLOSURES, load_closure
 from learn.objectives import TrajectoryMatching
 from scenes.closure_data import Point, Recording, Suspension, record
-from scenes.train_closure import EVERY, TRACKED_UNTIL, UNSEEN
+from scenes.train_closure import EVERY, FIRST, TRACKED_UNTIL, UNSEEN, Arguments, a_priori, fitted, simulate_kinetic
 from sim.atomic import write_atomically
 
 CLOSURE = Path("assets/closures/active_fluid.pt")
@@ -163,8 +165,24 @@ def recover(suspension: Suspension, data: Moments, closure: Any, noise: float, s
     return values | errors | {"seconds": time.perf_counter() - begun}
 
 
-PARTS = {"statistics": statistics, "region": region, "recovery": recovery}
-RUNS = {"statistics": 20, "region": 5, "recovery": 3}
+def architectures(closure: Any, count: int, found: dict[str, Any], keep: Callable[[], None]) -> None:
+    """The error of S at `UNSEEN` of every kind of network, fitted to S alone on the runs at the first three points."""
+    arguments = Arguments()
+    data = simulate_kinetic(arguments, Suspension(), FIRST)
+    truth = record(Suspension().kinetic([UNSEEN], [1]), 40.0, EVERY).moments
+    for kind, seed in itertools.product(CLOSURES, range(count)):
+        begun = time.perf_counter()
+        made = fitted(dataclasses.replace(arguments, closure=kind), data, seed, iterations=600)
+        errors = {name: row["error of S"] for name, row in a_priori(truth, made).items()}
+        row = found.setdefault(kind, {"weights": sum(w.numel() for w in made.parameters()), "error": [], "over bingham": []})
+        row["error"].append(errors["learned"])
+        row["over bingham"].append(errors["learned"] / errors["bingham"])
+        print(f"{kind}, seed {seed}: {errors}, {time.perf_counter() - begun:.1f} s", flush=True)
+    keep()
+
+
+PARTS = {"statistics": statistics, "region": region, "recovery": recovery, "architectures": architectures}
+RUNS = {"statistics": 10, "region": 5, "recovery": 3, "architectures": 3}
 
 
 def main() -> None:
