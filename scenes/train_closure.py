@@ -103,12 +103,12 @@ def rank(arguments: Arguments, suspension: Suspension, data: Moments, points: Se
     return disagreement([member.network for member in members], made, torch.float32)
 
 
-def fitted(arguments: Arguments, data: Moments, seed: int) -> TorchClosure:
-    """A closure fitted to S in short."""
-    closure = make_closure(arguments, seed)
+def fitted(arguments: Arguments, data: Moments, seed: int, iterations: int | None = None) -> TorchClosure:
+    """A closure fitted to S, by default in short."""
+    closure, iterations = make_closure(arguments, seed), iterations or MEMBER_ITERATIONS
     problem = FitClosure(closure, data)
-    method = Adam(learning_rate=arguments.learning_rate, decay_iterations=MEMBER_ITERATIONS)
-    problem.install(solve(problem, method, Budget(iterations=MEMBER_ITERATIONS), seed).theta)
+    method = Adam(learning_rate=arguments.learning_rate, decay_iterations=iterations)
+    problem.install(solve(problem, method, Budget(iterations=iterations), seed).theta)
     return closure
 
 
@@ -161,6 +161,8 @@ def leave(run: Run, arguments: Arguments, suspension: Suspension, closure: Torch
     print(f"At the unseen (alpha, zeta) = {UNSEEN}:")
     for name, values in numbers.items():
         print(f"  {name}: " + ", ".join(f"{key} {value:.4g}" for key, value in values.items()))
+        if found[name].status.message != "completed":
+            print(f"    {found[name].status.message}")
     if arguments.pictures:
         write_atomically(run.path("comparison.png"), comparison_plot(found))
         nematics = {name: made.moments.order[:, 0] for name, made in found.items() if name != "bingham"}

@@ -205,6 +205,16 @@ def test_what_lies_outside_the_realisable_set_is_projected_counted_and_said():
     assert inside.status.message == "completed"
 
 
+def test_a_distribution_that_too_few_directions_let_become_negative_is_said():
+    """At zeta / D_R = 40 the uniform nematic has the order 0.974 and needs 50 directions."""
+    said = []
+    for directions in (7, 51):
+        model = model_of("kinetic", lambda x, y: 0.5 + 0j * x, resolution=8, dt=0.005, alignment=2.0, directions=directions)
+        said.append(model.rollout(800, record_every=800).forward().status.message)
+    assert "left the realisable set" in said[0] and "raise `directions`" in said[0]
+    assert said[1] == "completed"
+
+
 def test_gradients_through_the_projection_agree_with_finite_differences():
     rng = np.random.default_rng(0)
     c, psi2 = 1.0 + 0.1 * rng.standard_normal(40), 1.0 * (rng.standard_normal(40) + 1j * rng.standard_normal(40))

@@ -113,6 +113,11 @@ class Projection:
         return xp.where(self.outside, moved, by_c), xp.where(self.outside, across, by_psi2)
 
 
+def outside_count(c: Any, psi2: Any) -> int:
+    """How many points have |psi_2| > c, which no distribution has."""
+    return int((_squared(psi2) > c * c).sum())
+
+
 def real_product(a: Any, b: Any) -> Any:
     """Re(conj(a) b)."""
     return a.real * b.real + a.imag * b.imag

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.spectral.active.closures import Closure, Projection, real_product
+from sim.spectral.active.closures import Closure, Projection, outside_count, real_product
 from sim.spectral.active.hierarchy import Moments, Pulled, pack, rates, rates_vjp, unpack
 from sim.spectral.active.limit import Excess, Limit
 from sim.spectral.active.stokes import OUTER_STEPS, Stokes
@@ -70,15 +70,21 @@ class ActiveRate(Rate):
             return Status(Code.NOT_CONVERGED, step, 0, f"{self.model.name}.order", sentence)
         if not self.unrealisable:
             return Status()
+        consequence = (
+            "where the distribution is negative somewhere: raise `directions` or the resolution"
+            if self.closure is None
+            else "where the closure saw its projection"
+        )
         return Status(
             item=f"{self.model.name}.order",
             message=f"completed; the second moment left the realisable set {self.unrealisable} times (points and "
-            "evaluations together), where the closure saw its projection.",
+            f"evaluations together), {consequence}.",
         )
 
     def solve(self, psi: Any) -> tuple[Any, Any]:
         """psi_4 and the g of the Stokes flow that belong to psi_0, psi_2, ... [1 + K, batch, *points]."""
         if self.closure is None:
+            self.unrealisable += outside_count(psi[0].real, psi[1])
             return psi[2], self._linear(psi, psi[2], None)
         seen = Projection.of(self.xp, psi[0].real, psi[1])
         self.unrealisable += seen.count
