@@ -40,6 +40,7 @@ CLOCK = (0.7, 1.1, 1.9, 3.1, 5.3)  # Hz, without a common period: nothing tells 
 DT, CONTROL_EVERY, WINDOW = 1e-3, 40, 20  # substep [s], substeps a control step, control steps a gradient window
 UPRIGHT = 0.5  # metres of way that one unit of turning costs in a window
 CELL = 0.05  # of the grid [m], for a body of 0.4 m
+STRENGTH = 1e4  # of the muscles [Pa]; at 1.5e4 they tore the body, neighbouring particles ten times as far apart
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -96,7 +97,7 @@ def build_scene(body: Mesh, length: float, duration: float) -> sim.Scene:
     scene = sim.Scene(extent=extent, cell_size=cell, walls="open")
     flesh = sim.materials.NeoHookean(youngs_modulus=6e4, poissons_ratio=0.3)
     scene.add_mpm(body, flesh, density=1000.0, spacing=cell / 2, name="crawler", color=(0.93, 0.42, 0.33))
-    scene.add_muscle("crawler", fibre=(0, 0, 1), group=muscle_columns, strength=1.5e4)
+    scene.add_muscle("crawler", fibre=(0, 0, 1), group=muscle_columns, strength=STRENGTH)
     scene.add_collider(Plane(), friction=2.0, name="ground")
     return scene
 
