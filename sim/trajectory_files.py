@@ -300,7 +300,8 @@ class _Generation:
         except InputError:
             self._discard()
             raise
-        for file in self.folder.glob("*.npy"):
+        cut_short = self.folder.glob(f".{MANIFEST}.*.part")  # left by a process that was killed
+        for file in (*self.folder.glob("*.npy"), *cut_short):
             if file.name not in (manifest[TIMES], *self.files.values()):
                 file.unlink(missing_ok=True)
 

@@ -261,6 +261,8 @@ def test_a_kill_in_the_middle_of_a_save_leaves_a_whole_trajectory(tmp_path, form
     saved = int(rest[-1]) if rest else saved
     values = np.unique(Trajectory.load(path)["a.b"])
     assert len(values) == 1 and values[0] in (saved, saved + 1)
+    if form == ".traj":
+        (path / ".trajectory.json.1.part").write_text("cut sh")  # what a kill in the middle of the manifest leaves
     make().save(path)
     assert_same(Trajectory.load(path), make())
     if form == ".traj":
