@@ -26,13 +26,15 @@ def build() -> sim.Scene:
     add_twins(
         scene, bird, "jelly", name="bird", density=500.0, apart=APART, spacing=CELL / 2, velocity=(0.0, 0.0, -1.0)
     )
-    for index in (-1, 0, 1):  # their faces lie between nodes, so that both tanks see the same
-        block = shapes.Box((TANK, 5 * CELL, 0.5), center=(0.0, index * APART, 0.25))
+    for index in (-1, 0, 1):  # faces lie between nodes and reach below the floor, or water would creep through
+        block = shapes.Box((TANK + 0.4, 5 * CELL, 0.8), center=(0.0, index * APART, 0.1))
         scene.add_collider(block, name=f"block_{index + 1}", color=(0.75, 0.8, 0.86))
     return scene
 
 
 def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     """Squared differences between the twins, and how high both birds' middles float at the end [m]."""
-    ends = {n: float(np.asarray(trajectory[f"{n}.position"], float)[-1, 0, :, 2].mean()) for n in ("bird", "bird_learned")}
+    ends = {
+        n: float(np.asarray(trajectory[f"{n}.position"], float)[-1, 0, :, 2].mean()) for n in ("bird", "bird_learned")
+    }
     return {**twin_distances(trajectory, APART), **{f"height of {n} [m]": z for n, z in ends.items()}}

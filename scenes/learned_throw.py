@@ -27,9 +27,7 @@ def build() -> sim.Scene:
     scene = sim.Scene(extent=((REACH[0], -width, -0.1), (REACH[1], width, 1.2)), cell_size=CELL, walls="open")
     for index, (material, (velocity, spin)) in enumerate(THROWS.items()):
         cube = shapes.Box(0.3, center=(0.0, (index - 1.5) * 2 * APART, 0.5))
-        add_twins(
-            scene, cube, material, apart=APART, spacing=CELL / 2, velocity=velocity, angular_velocity=spin
-        )
+        add_twins(scene, cube, material, apart=APART, spacing=CELL / 2, velocity=velocity, angular_velocity=spin)
     scene.add_collider(shapes.Plane(), friction=0.5, name="floor")
     for index in range(9):
         middle = (sum(REACH) / 2, (index - 4) * APART + CELL / 2, 0.0)  # between nodes, so that each is on one side
