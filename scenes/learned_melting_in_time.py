@@ -118,9 +118,9 @@ def joined(stages: Sequence[sim.Trajectory], wholes: Sequence[Mapping[str, torch
 def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     """Squared differences between the twins, the impulse of the floor over that of gravity and motion, and how far the
     true block's middle sinks once it melts."""
-    velocity, height = (
-        np.asarray(trajectory[f"block.{field}"], float)[:, 0, :, 2].mean(axis=1) for field in ("velocity", "position")
-    )
+    velocity = np.asarray(trajectory["block.velocity"], float)[:, 0, :, 2].mean(axis=1)
+    place = np.asarray(trajectory["block.position"], float)[:, 0, :, 2]
+    height = place.mean(axis=1) - place.min(axis=1)  # above the lowest particle
     learned = np.asarray(trajectory["block_learned.velocity"], float)[:, 0, :, 2].mean(axis=1)
     push = -np.asarray(trajectory["floor.wrench"], float)[1:, 0, 2]  # mean force since the frame before [N]
     gained = 2 * GRAVITY * trajectory.duration + velocity[-1] - velocity[0] + learned[-1] - learned[0]

@@ -31,7 +31,9 @@ def test_a_case_without_priors_is_held_against_the_same_motion(monkeypatch):
 
     law = TorchLaw(HenckyLaw(stress_scale=1e5))
     mu, lame = law.kirchhoff.moduli().tolist()
-    same = materials.Hencky(youngs_modulus=mu * (3 * lame + 2 * mu) / (lame + mu), poissons_ratio=lame / (2 * (lame + mu)))
+    same = materials.Hencky(
+        youngs_modulus=mu * (3 * lame + 2 * mu) / (lame + mu), poissons_ratio=lame / (2 * (lame + mu))
+    )
     scene = tumble.build().with_material("cube", same)
     monkeypatch.setattr(ablations, "TESTS", {"reconstruction": (lambda: scene, 100)})
     errors, failed = ablations.errors_of(law)
