@@ -78,7 +78,7 @@ def counted() -> Iterator[list[float]]:
 
         return run
 
-    plain = {name: getattr(HostArrays, name) for name in TRANSFORMS}
+    plain = {name: getattr(HostArrays, name) for name in TRANSFORMS[HostArrays]}
     for name, transform in plain.items():
         setattr(HostArrays, name, staticmethod(timed(transform)))
     try:
