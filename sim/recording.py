@@ -187,7 +187,7 @@ class Recording:
         size, seen = float((high - low).max()), float((seen_high - seen_low).max())
         fitting = [u for u, s in UNITS.items() if 0.5 <= seen / size * s / self.scale <= 2.0 and s != self.scale]
         if seen > LARGEST * size or (seen < SMALLEST * size and fitting):
-            hint = f"are they in {fitting[0]}? then say so (unit)" if fitting else "correct the unit or the scene"
+            hint = f"are they in {fitting[0]}? then name that unit" if fitting else "correct the unit or the scene"
             raise InputError(
                 f"{self.source}: expected points as wide as {body!r}, {size:.3g} m, got {seen:.3g} m, "
                 f"{seen / size:.3g} times as much; {hint}."
