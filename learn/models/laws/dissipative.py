@@ -46,6 +46,7 @@ class DissipativeReturnMap(NeuralLaw):
     """
 
     PRIORS: ClassVar[frozenset[str]] = frozenset({"identity at rest", "objective", "isotropic", "dissipative"})
+    OUTPUTS: ClassVar[int] = 3  # of the network: Y, T and C
 
     def __init__(
         self,
@@ -60,9 +61,10 @@ class DissipativeReturnMap(NeuralLaw):
         self.strain_scale, self.smoothing, self.hidden = strain_scale, smoothing, hidden
         self.FEATURES = strain_state(strain_scale)  # type: ignore[misc]
         self.ASSEMBLY = flow_law(strain_scale, smoothing)  # type: ignore[misc]
-        self.network = DenseNetwork((3, hidden, hidden, 3), bias=True, gain=0.1, dtype=dtype, generator=generator)
+        sizes = (3, hidden, hidden, self.OUTPUTS)
+        self.network = DenseNetwork(sizes, bias=True, gain=0.1, dtype=dtype, generator=generator)
         with torch.no_grad():
-            self.network.biases[-1][1] = math.log(math.expm1(0.05) / (math.e - 1.0)) / BRISK
+            self.network.biases[-1][1:2] = math.log(math.expm1(0.05) / (math.e - 1.0)) / BRISK
 
     def options(self) -> dict[str, Any]:
         return {"strain_scale": self.strain_scale, "smoothing": self.smoothing, "hidden": self.hidden}

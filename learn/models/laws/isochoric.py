@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 
-from learn.models.laws.dense import DenseNetwork
 from learn.models.laws.dissipative import DissipativeReturnMap
 from learn.models.laws.neural import Gradients
 from learn.native.dense import DenseShape, Layout
@@ -23,17 +22,7 @@ class IsochoricReturnMap(DissipativeReturnMap):
         strain_scale, smoothing, hidden, dtype, generator: as of `DissipativeReturnMap`.
     """
 
-    def __init__(
-        self,
-        *,
-        strain_scale: float = 3e-2,
-        smoothing: float = 0.1,
-        hidden: int = 16,
-        dtype: torch.dtype = torch.float32,
-        generator: torch.Generator | None = None,
-    ):
-        super().__init__(strain_scale=strain_scale, smoothing=smoothing, hidden=hidden, dtype=dtype)
-        self.network = DenseNetwork((3, hidden, hidden, 1), bias=True, gain=0.1, dtype=dtype, generator=generator)
+    OUTPUTS = 1  # Y alone
 
     def limits(self, k: torch.Tensor) -> torch.Tensor:
         return _with_volume(self.network(k), 1)
