@@ -20,7 +20,7 @@ def test_every_equation_has_a_box_in_these_tests():
 def test_gradients_agree_with_finite_differences_over_50_steps(name):
     rollout = model_of(name, batch=2).rollout(STEPS, record_every=STEPS // 2)
     report = sim.check_gradients(rollout, weighted_loss, probes=1, sweep=(1e-4, 1e-5))
-    assert report.ok, f"{name}\n{report}"
+    assert report.ok and max(p.error for p in report.parameters) <= 1e-6, f"{name}\n{report}"
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
@@ -28,7 +28,7 @@ def test_gradients_agree_with_finite_differences_over_50_steps(name):
 def test_gradients_agree_for_every_integrator(name, integrator):
     rollout = model_of(name, integrator=integrator).rollout(12, record_every=5)
     report = sim.check_gradients(rollout, weighted_loss, probes=1, sweep=(1e-4, 1e-5))
-    assert report.ok, f"{integrator}\n{report}"
+    assert report.ok and max(p.error for p in report.parameters) <= 1e-6, f"{integrator}\n{report}"
 
 
 def random_state(model, rng: np.random.Generator) -> np.ndarray:
@@ -136,7 +136,7 @@ def test_a_force_that_changes_over_time_has_a_gradient_at_every_interval():
     rollout = model_of("NavierStokes2D").rollout(12, control_every=4, record_every=6)
     values = {"field.forcing": np.array([[0.3, -0.2, 0.5]])}
     report = sim.check_gradients(rollout, weighted_loss, values, names=["field.forcing"], probes=3, sweep=(1e-4, 1e-5))
-    assert report.ok, f"{report}"
+    assert report.ok and max(p.error for p in report.parameters) <= 1e-6, f"{report}"
     rollout.forward(values)
     assert rollout.backward(weighted_loss(rollout.forward(values))[1])["field.forcing"].shape == (1, 3)
 
