@@ -63,32 +63,34 @@ def wall_filter(p: Precision) -> wp.Function:
 
 @functools.cache
 def distance_cell(p: Precision) -> wp.Function:
-    """Warp function: the eight values of a mesh collider's distance volume around a point, and the cell's corner."""
-    real, vec3, Solid = p.real, p.vec3, solid_struct(p)
-    vec11 = p.vector(11)
+    """Warp function: the eight values of a mesh collider's distance volume around a point, and the cell's corner.
+
+    Zeros where the collider is no mesh.
+    """
+    real, vec3, frame13, vec8, Solid = p.real, p.vec3, p.vector(FRAME), p.vector(8), solid_struct(p)
+    local = local_point(p)
 
     @wp.func
-    def around(point: vec3, solid: Solid, volume: wp.array(dtype=real)) -> vec11:
-        g = (point - solid.origin) / solid.spacing
-        inside = (
-            g[0] >= real(0.0) and g[1] >= real(0.0) and g[2] >= real(0.0)
-            and g[0] < real(solid.nx - 1) and g[1] < real(solid.ny - 1) and g[2] < real(solid.nz - 1)
-        )  # fmt: skip
-        out = vec11(real(0.0))
-        if not inside:
-            for c in range(8):
-                out[c] = solid.spacing
-            return out
-        i = int(g[0])
-        j = int(g[1])
-        k = int(g[2])
-        for c in range(8):
-            node = ((i + (c // 4)) * solid.ny + j + (c // 2) % 2) * solid.nz + k + c % 2
-            out[c] = volume[solid.offset + node]
-        out[8] = solid.origin[0] + solid.spacing * real(i)
-        out[9] = solid.origin[1] + solid.spacing * real(j)
-        out[10] = solid.origin[2] + solid.spacing * real(k)
-        return out
+    def around(x: vec3, frame: frame13, solid: Solid, volume: wp.array(dtype=real)):
+        corners = vec8(real(0.0))
+        cell = vec3(real(0.0))
+        if solid.kind == wp.static(MESH_KIND):
+            g = (local(x, frame) - solid.origin) / solid.spacing
+            inside = (
+                g[0] >= real(0.0) and g[1] >= real(0.0) and g[2] >= real(0.0)
+                and g[0] < real(solid.nx - 1) and g[1] < real(solid.ny - 1) and g[2] < real(solid.nz - 1)
+            )  # fmt: skip
+            if inside:
+                i = int(g[0])
+                j = int(g[1])
+                k = int(g[2])
+                for c in range(8):
+                    node = ((i + (c // 4)) * solid.ny + j + (c // 2) % 2) * solid.nz + k + c % 2
+                    corners[c] = volume[solid.offset + node]
+                cell = solid.origin + solid.spacing * vec3(real(i), real(j), real(k))
+            else:
+                corners = vec8(solid.spacing)
+        return corners, cell
 
     return around
 
@@ -96,19 +98,14 @@ def distance_cell(p: Precision) -> wp.Function:
 @functools.cache
 def node_contact(p: Precision) -> wp.Function:
     """Warp function: velocity of a node after contact with collider c."""
-    real, vec3, frame13, vec8, Solid = p.real, p.vec3, p.vector(FRAME), p.vector(8), solid_struct(p)
-    vec11 = p.vector(11)
-    velocity_after, around, local = contact_velocity(p), distance_cell(p), local_point(p)
+    real, vec3, frame13, Solid = p.real, p.vec3, p.vector(FRAME), solid_struct(p)
+    velocity_after, around = contact_velocity(p), distance_cell(p)
 
     @wp.func
     def after(
         v: vec3, x: vec3, dx: real, solid: Solid, frame: frame13, friction: real, volume: wp.array(dtype=real)
     ) -> vec3:
-        near = vec11(real(0.0))
-        if solid.kind == wp.static(MESH_KIND):
-            near = around(local(x, frame), solid, volume)
-        corners = vec8(near[0], near[1], near[2], near[3], near[4], near[5], near[6], near[7])
-        cell = vec3(near[8], near[9], near[10])
+        corners, cell = around(x, frame, solid, volume)
         return velocity_after(
             v, frame, friction, x, solid.kind, solid.surface, solid.size, corners, cell, solid.spacing, dx
         )
@@ -254,12 +251,11 @@ def _update(p: Precision) -> wp.Kernel:
 @functools.cache
 def _update_vjp(p: Precision) -> wp.Kernel:
     """Adjoint of `update`; reads and clears the scattered adjoint of the velocity, writes that of (momentum, mass)."""
-    real, vec3, vec4, vec6, frame13, vec8 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME), p.vector(8)
-    Grid, Solid, modes6, vec11 = grid_struct(p), solid_struct(p), wp.types.vector(6, int), p.vector(11)
+    real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
+    Grid, Solid, modes6 = grid_struct(p), solid_struct(p), wp.types.vector(6, int)
     after, chain, passes, place = node_contact(p), contact_chain(p), wall_filter(p), node_place(p)
-    around, local = distance_cell(p), local_point(p)
+    contracted, around = contact_contraction(p), distance_cell(p)
     total, clear = node_copies(p)
-    contracted = contact_contraction(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def update_vjp(
@@ -317,11 +313,7 @@ def _update_vjp(p: Precision) -> wp.Kernel:
                     solid = solids[last]
                     change = after(v, x, grid.dx, solid, frame, friction[e], distances) - v
                     if wp.max(wp.abs(change)) > real(0.0):
-                        near = vec11(real(0.0))
-                        if solid.kind == wp.static(MESH_KIND):
-                            near = around(local(x, frame), solid, distances)
-                        corners = vec8(near[0], near[1], near[2], near[3], near[4], near[5], near[6], near[7])
-                        cell = vec3(near[8], near[9], near[10])
+                        corners, cell = around(x, frame, solid, distances)
                         gv, gm, gframe, gfriction, g4, g5, g6, g7, g8, g9, g10, g11, g12, g13, g14 = wp.grad(contracted)(
                             v, m, frame, friction[e], x, solid.kind, solid.surface, solid.size, corners, cell,
                             solid.spacing, grid.dx, real(1.0) / grid.dt, A, dwrench[e],

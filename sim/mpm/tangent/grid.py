@@ -6,7 +6,7 @@ from typing import NamedTuple
 import warp as wp
 
 from sim.colliders.kinematics import FRAME, POSE, interpolate
-from sim.mpm.contact import MESH_KIND, contact_contraction, local_point, solid_struct
+from sim.mpm.contact import contact_contraction, solid_struct
 from sim.mpm.grid import distance_cell, node_contact, node_copies, node_place, wall_filter
 from sim.mpm.transfers import STEP, grid_struct
 from sim.precision import Precision
@@ -28,9 +28,8 @@ def grid_tangents(p: Precision) -> GridTangents:
 @functools.cache
 def _contact(p: Precision) -> wp.Function:
     """Warp function: tangent of a node's velocity after contact, the product of three rows of the contact's Jacobian."""
-    real, vec3, vec6, frame13, vec8 = p.real, p.vec3, p.vector(6), p.vector(FRAME), p.vector(8)
-    vec11, Solid = p.vector(11), solid_struct(p)
-    contracted, around, local = contact_contraction(p), distance_cell(p), local_point(p)
+    real, vec3, vec6, frame13, Solid = p.real, p.vec3, p.vector(6), p.vector(FRAME), solid_struct(p)
+    contracted, around = contact_contraction(p), distance_cell(p)
 
     @wp.func
     def after_tangent(
@@ -45,11 +44,7 @@ def _contact(p: Precision) -> wp.Function:
         frame_: frame13,
         friction_: real,
     ) -> vec3:
-        near = vec11(real(0.0))
-        if solid.kind == wp.static(MESH_KIND):
-            near = around(local(x, frame), solid, volume)
-        corners = vec8(near[0], near[1], near[2], near[3], near[4], near[5], near[6], near[7])
-        cell = vec3(near[8], near[9], near[10])
+        corners, cell = around(x, frame, solid, volume)
         out = vec3(real(0.0))
         side = int(3)
         for k in range(side):
