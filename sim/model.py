@@ -1,8 +1,6 @@
 """A scene made ready to run: frozen arrays, laws and named parameters on one device in one precision."""
 
 import dataclasses
-import math
-import os
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -220,13 +218,3 @@ def pose_of(shape: Shape) -> np.ndarray:
     if pose.shape != (POSE,):
         raise InputError(f"pose: expected 7 numbers, got {pose.shape}; give center [3] and rotation [4].")
     return pose
-
-
-def device_memory(device: wp.Device) -> float:
-    """Bytes of memory of a device: what no array can exceed."""
-    if device.is_cuda:
-        return float(device.total_memory)
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # not a POSIX system
-        return math.inf

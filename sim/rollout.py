@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
-from sim.model import device_memory
+from sim.memory import device_memory
 from sim.solver import BaseModel, State, StoredStates
 from sim.status import Code, SimulationError, Status
 from sim.trajectory import Trajectory

@@ -14,6 +14,7 @@ from sim.atomic import write_atomically
 from sim.checks import corners, number, positive, vector
 from sim.errors import InputError
 from sim.materials import Material
+from sim.memory import device_memory
 from sim.model import (
     ACTIVATION,
     DEFORMATION,
@@ -30,7 +31,6 @@ from sim.model import (
     GridSpec,
     Model,
     MuscleModel,
-    device_memory,
     make_parameter,
     pose_of,
 )

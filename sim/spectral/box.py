@@ -12,7 +12,7 @@ import numpy as np
 
 from sim.atomic import write_atomically
 from sim.errors import InputError
-from sim.model import device_memory
+from sim.memory import device_memory
 from sim.parameter import Parameter, ParameterSpec
 from sim.precision import Precision, precision
 from sim.scene import find_device
