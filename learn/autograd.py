@@ -14,7 +14,7 @@ import torch
 import warp as wp
 from torch.autograd.function import once_differentiable
 
-from sim.errors import InputError
+from sim.errors import InputError, named
 from sim.rollout import Rollout
 from sim.status import SimulationError, Status
 from sim.trajectory import Trajectory
@@ -31,7 +31,7 @@ class Observation(Mapping):
         self.step, self.time = step, step * rollout.model.dt
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        return self._views[name]
+        return named(self._views, name, "observation")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)

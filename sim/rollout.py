@@ -9,12 +9,12 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
+from sim.errors import InputError, named
 from sim.memory import device_memory
 from sim.solver import BaseModel, State, StoredStates
 from sim.status import Code, SimulationError, Status
@@ -47,9 +47,9 @@ class Gradients(Mapping):
     state: State
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self.arrays[name]
+        return named(self.arrays, name, "gradients")
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.arrays)
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class Rollout:
     """`steps` substeps of a model.
 
     Args:
-        record_every: substeps between recorded frames (default: about 100 frames).
+        record_every: substeps between recorded frames (default: about 100 frames, in step with `control_every`).
         record_at: the substeps to record instead, beside the first and the last.
         record: which fields to record; "auto": what the model has as its default.
         record_to: a .traj folder that every run writes anew, frame by frame, so that memory does not grow with their number;
@@ -118,8 +118,8 @@ class Rollout:
         self.model, self.gradient, self.metadata = model, gradient, dict(metadata or {})
         self.record_to = None if record_to is None else check_folder(record_to)
         self.steps = _count("steps", steps, LAST_STEP)
-        wanted = _frames(self.steps, record_every, record_at)
         self.control_every = _count("control_every", steps if control_every is None else control_every, LAST_STEP)
+        wanted = _frames(self.steps, record_every, record_at, control_every)
         self.record = _fields(model.default_record if record == "auto" else record, tuple(model.frame_shapes))
         self.intervals = -(-self.steps // self.control_every)
         self._check_frames(len(wanted) + 1)
@@ -422,15 +422,25 @@ def _fields(record: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(record)
 
 
-def _frames(steps: int, every: int | None, at: Sequence[int] | None) -> Sequence[int]:
+def _frames(steps: int, every: int | None, at: Sequence[int] | None, control_every: int | None) -> Sequence[int]:
     """The substeps to record; the last need not be among them."""
     if at is None:
-        return range(0, steps + 1, _count("record_every", max(1, steps // 100) if every is None else every))
+        return range(0, steps + 1, _count("record_every", _usual_every(steps, control_every) if every is None else every))
     if every is not None:
         raise InputError(f"record_at: expected it without record_every, got {at} and {every}; give one of them.")
     if isinstance(at, str) or not isinstance(at, (Sequence, np.ndarray)):
         raise InputError(f"record_at: expected a list of substeps, got {at!r}; correct it.")
     return [0, *(_count("record_at", step, steps) for step in at if step != 0)]
+
+
+def _usual_every(steps: int, control_every: int | None) -> int:
+    """Substeps between about 100 frames; they divide an interval of control, or are a multiple of it."""
+    wanted = max(1, steps // 100)
+    if control_every is None:
+        return wanted
+    if wanted >= control_every:
+        return wanted - wanted % control_every
+    return next(every for every in range(wanted, 0, -1) if control_every % every == 0)
 
 
 def _count(name: str, value: Any, upper: float = math.inf) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sim.colliders.kinematics import between_poses
-from sim.errors import InputError
+from sim.errors import InputError, named
 from sim.status import Status
 
 Index = int | slice | Sequence[int] | np.ndarray
@@ -51,9 +51,7 @@ class Trajectory(Mapping):
             raise InputError(f"Trajectory: expected one batch size, got {batches}; give all arrays the same.")
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self.arrays:
-            raise _UnknownName(f"trajectory: expected one of {sorted(self.arrays)}, got {name!r}; correct the name.")
-        return self.arrays[name]
+        return named(self.arrays, name, "trajectory")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.arrays)
@@ -174,12 +172,6 @@ class Trajectory(Mapping):
         if unknown or not wanted:
             raise InputError(f"select: expected some of {sorted(self)} or their owners, got {unknown}; correct them.")
         return [name for name, owner in owners.items() if name in wanted or owner in wanted]
-
-
-class _UnknownName(InputError, KeyError):
-    """A `KeyError`, as a mapping must raise, that reads as a sentence."""
-
-    __str__ = Exception.__str__
 
 
 def host_array(array: Any) -> np.ndarray:

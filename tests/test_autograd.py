@@ -109,3 +109,17 @@ def test_a_second_derivative_is_refused(rollout):
 def test_a_policy_that_returns_something_else_gets_its_sentence(rollout):
     with pytest.raises(InputError, match="expected activations and poses"):
         simulate(rollout, policy=lambda seen: {"body.density": seen["body.position"]})
+
+
+def test_an_unknown_name_of_an_observation_or_a_gradient_gets_a_sentence(rollout):
+    with pytest.raises(KeyError, match="^observation: expected one of .*got 'body.colour'"):
+        simulate(rollout, policy=lambda seen: seen["body.colour"])
+    gradients = rollout.backward({"body.position": torch.ones_like(simulate(rollout)["body.position"])})
+    with pytest.raises(KeyError, match="^gradients: expected one of .*got 'body.colour'"):
+        gradients["body.colour"]
+
+
+@pytest.mark.parametrize(("steps", "control_every", "record_every"), [(400, 50, 2), (1000, 4, 8), (700, 7, 7), (60, 20, 1)])
+def test_frames_keep_step_with_the_controls_unless_told_otherwise(rollout, steps, control_every, record_every):
+    made = rollout.model.rollout(steps, control_every=control_every)
+    assert made.record_every == record_every and made.frame_steps == list(range(0, steps + 1, record_every))
