@@ -1,4 +1,4 @@
-"""Elementwise kernels of a constitutive law: Kirchhoff stress, return map, active fibre stress, and their adjoints.
+"""Elementwise kernels of a constitutive law: Kirchhoff stress, return map, and their adjoints.
 
 One launch a body writes tau(F); the transfer reads it. So several materials are several slices of the particles.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import warp as wp
 
 from sim.materials.base import Material
-from sim.mpm.transfers import READ, STEP, WRITE
+from sim.mpm.transfers import READ, WRITE
 from sim.precision import Precision
 
 
@@ -152,99 +152,3 @@ def _return_map_kernels(law: type[Material], p: Precision) -> tuple[wp.Kernel, w
         dc[i - start] = dc[i - start] + gc
 
     return return_map, return_map_vjp
-
-
-class MuscleKernels(NamedTuple):
-    """Kernels of the active fibre stress tau += s a (F f)(F f)^T, and the reduction of its activation's adjoint."""
-
-    contract: wp.Kernel
-    contract_vjp: wp.Kernel
-    collect: wp.Kernel
-
-
-@functools.cache
-def muscle_kernels(p: Precision) -> MuscleKernels:
-    """Active stress along fibres: strength s [Pa], activation a of the particle's group in the current interval."""
-    real, vec3, mat33 = p.real, p.vec3, p.mat33
-
-    @wp.func
-    def entry(local: int, step: int, every: int, items: int, intervals: int, groups: int, group: int) -> int:
-        return ((local // items) * intervals + wp.min(step // every, intervals - 1)) * groups + group
-
-    @wp.kernel(enable_backward=False, module="unique")
-    def contract(
-        first: int,
-        start: int,
-        particles: int,
-        items: int,
-        every: int,
-        intervals: int,
-        groups: int,
-        clock: wp.array(dtype=int),
-        group: wp.array(dtype=int),
-        fibre: wp.array(dtype=vec3),
-        strength: wp.array(dtype=real),
-        activation: wp.array(dtype=real),
-        F: wp.array(dtype=mat33),
-        tau: wp.array(dtype=mat33),
-    ):
-        i = wp.tid() + first
-        local = i - start
-        if group[local % items] < 0:
-            return
-        a = activation[entry(local, clock[STEP], every, items, intervals, groups, group[local % items])]
-        f = F[clock[READ] * particles + i] * fibre[local % items]
-        tau[i] = tau[i] + (a * strength[local]) * wp.outer(f, f)
-
-    @wp.kernel(enable_backward=False, module="unique")
-    def contract_vjp(
-        first: int,
-        start: int,
-        particles: int,
-        items: int,
-        every: int,
-        intervals: int,
-        groups: int,
-        clock: wp.array(dtype=int),
-        group: wp.array(dtype=int),
-        fibre: wp.array(dtype=vec3),
-        strength: wp.array(dtype=real),
-        activation: wp.array(dtype=real),
-        F: wp.array(dtype=mat33),
-        dtau: wp.array(dtype=mat33),
-        dF: wp.array(dtype=mat33),
-        dstrength: wp.array(dtype=real),
-        dactivation: wp.array(dtype=real),
-    ):
-        i = wp.tid() + first
-        local = i - start
-        if group[local % items] < 0:
-            return
-        a = activation[entry(local, clock[STEP], every, items, intervals, groups, group[local % items])]
-        f0 = fibre[local % items]
-        f = F[clock[READ] * particles + i] * f0
-        A = dtau[i]
-        pulled = wp.dot(f, A * f)
-        dF[i] = dF[i] + wp.outer((a * strength[local]) * ((A + wp.transpose(A)) * f), f0)
-        dstrength[local] = dstrength[local] + a * pulled
-        dactivation[local] = dactivation[local] + strength[local] * pulled
-
-    @wp.kernel(enable_backward=False, module="unique")
-    def collect(
-        items: int,
-        every: int,
-        intervals: int,
-        groups: int,
-        clock: wp.array(dtype=int),
-        group: wp.array(dtype=int),
-        dparticles: wp.array(dtype=real),
-        dactivation: wp.array(dtype=real),
-    ):
-        local = wp.tid()
-        g = group[local % items]
-        if g < 0:
-            return
-        wp.atomic_add(dactivation, entry(local, clock[STEP], every, items, intervals, groups, g), dparticles[local])
-        dparticles[local] = real(0.0)
-
-    return MuscleKernels(contract, contract_vjp, collect)

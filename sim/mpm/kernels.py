@@ -5,8 +5,9 @@ import warp as wp
 from sim import materials
 from sim.colliders.kinematics import kinematics
 from sim.materials import Material
-from sim.mpm.constitutive import law_kernels, muscle_kernels
+from sim.mpm.constitutive import law_kernels
 from sim.mpm.grid import grid_update
+from sim.mpm.muscle import muscle_kernels
 from sim.mpm.tangent.grid import grid_tangents
 from sim.mpm.tangent.laws import law_tangents, muscle_tangent
 from sim.mpm.tangent.transfers import transfer_tangents

@@ -12,8 +12,8 @@ import warp as wp
 
 from sim.colliders.kinematics import FRAME, kinematics
 from sim.mpm.binding import Binding
-from sim.mpm.constitutive import muscle_kernels
 from sim.mpm.grid import grid_update
+from sim.mpm.muscle import muscle_kernels
 from sim.mpm.state import StateArray
 from sim.mpm.transfers import transfers
 from sim.program import Program, barrier_kernel
