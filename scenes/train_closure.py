@@ -1,9 +1,9 @@
-"""The closure of an active fluid is learned from its kinetic theory: S as a function of D and of the strain rate.
+"""The closure of an active fluid is learned from its kinetic theory: S as a function of D and of the strain rate around a point.
 
 The moments c and D of a suspension of active rods obey equations that need the fourth moment S. Kinetic simulations at some
 (alpha, zeta) give pairs to learn from. Where the next one is worth most is asked of an ensemble: candidates are run with the moments
 and one member's closure, and the one on which the members disagree most is simulated in full (active learning). The
-closure is fitted to S first (a priori), then to the motion that it makes in the moment solver, over windows that grow (a
+closure is fitted to S first (a priori), then also to the motion that it makes in the moment solver, over windows that grow (a
 posteriori). In the end it is held against the kinetic theory at parameters between those it saw, beside Bingham's.
 """
 
@@ -43,7 +43,7 @@ TRACKED_UNTIL, SETTLED = 10.0, 15.0  # s: how long u_rms is compared in time, an
 class Arguments:
     """Learn the closure of an active fluid from its kinetic theory."""
 
-    closure: Literal[tuple(CLOSURES)] = option("strain", "what S depends on")  # type: ignore[valid-type]
+    closure: Literal[tuple(CLOSURES)] = option("convolutional", "what S depends on")  # type: ignore[valid-type]
     hidden: tuple[int, ...] = option((32, 32), "sizes of the hidden layers")
     resolution: int = option(40, "points along a side of the box")
     duration: float = option(25.0, "of a kinetic run [s]")
