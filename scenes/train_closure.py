@@ -48,11 +48,11 @@ class Arguments:
     resolution: int = option(40, "points along a side of the box")
     duration: float = option(25.0, "of a kinetic run [s]")
     queries: int = option(2, "kinetic runs asked for by the ensemble, beside the first three")
-    iterations: int = option(800, "of the fit to S")
+    iterations: int = option(4000, "of the fit to S")
     horizons: tuple[float, ...] = option(
         (0.4, 1.0, 2.0), "lengths of the windows of the fit to motion [s]; none: no such fit"
     )
-    window_iterations: int = option(25, "on each of these")
+    window_iterations: int = option(20, "on each of these")
     batch: int = option(3, "windows an iteration")
     learning_rate: float = option(1e-2, "of Adam on S, decayed to a twentieth, which is where the fit to motion stays")
     seed: int = option(0, "of weights, initial fields and draws")
