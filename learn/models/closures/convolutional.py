@@ -1,5 +1,6 @@
 """A nonlocal closure: how D and the strain rate vary in the neighbourhood of a point enter too."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,21 +49,19 @@ class ConvolutionalClosure(NeuralClosure):
         x, e, back = squared(z), squeezed(e), z.conj()
         fields = torch.stack([z, e, z * z, z * e, z * back, back * e])
         frames = torch.stack([back, back, back * back, back * back, torch.ones_like(z), torch.ones_like(z)])
-        invariants = torch.cat([(e * back).unsqueeze(0), *(frames * change for change in self.changes(fields))])
+        changes = torch.fft.ifft2(self.filters(z) * torch.fft.fft2(fields)) * frames
+        invariants = torch.cat([(e * back).unsqueeze(0), changes.flatten(0, 1)])
         scalars = torch.stack([2.0 * x - 1.0, 2.0 * squared(e) - 1.0])
         v, w = self.mirror_symmetric(scalars, 2.0 * invariants)
         return z * z * (reference(x) + v) + z * e * w
 
-    def changes(self, fields: torch.Tensor) -> list[torch.Tensor]:
-        """What each average takes away from the one before it."""
-        made, before, done = [], fields, 0
-        for count in self.averages:
-            after = before
-            for _ in range(count - done):
-                after = averaged(after)
-            made.append(after - before)
-            before, done = after, count
-        return made
+    def filters(self, z: torch.Tensor) -> torch.Tensor:
+        """What each average takes away from the one before it, as factors [average, 1, 1, ny, nx] of Fourier coefficients."""
+        waves = (torch.arange(n, dtype=torch.float64) / n for n in (z.shape[-1], z.shape[-2]))
+        x, y = (torch.cos(torch.pi * wave).square().to(z.real) for wave in waves)
+        once = y.unsqueeze(-1) * x
+        made = [once**count for count in (0, *self.averages)]
+        return torch.stack([after - before for before, after in itertools.pairwise(made)])[:, None, None]
 
     def mirror_symmetric(self, scalars: torch.Tensor, invariants: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Two complex functions of scalars and complex invariants [input, ...]; those conjugated, they are conjugated.
@@ -70,14 +69,8 @@ class ConvolutionalClosure(NeuralClosure):
         The network sees the point and its mirror image, by the first layer's halves.
         """
         even = self.layers[0](torch.cat([scalars, invariants.real]).movedim(0, -1))
-        odd = invariants.imag.movedim(0, -1) @ self.mirrored.T
+        odd = invariants.imag.contiguous().movedim(0, -1) @ self.mirrored.T
         made, mirrored = self.layers[1:](torch.stack([even + odd, even - odd]))
         v, w = torch.complex(0.5 * (made + mirrored)[..., :2], 0.5 * (made - mirrored)[..., 2:]).unbind(-1)
         return v, w
 
-
-def averaged(fields: torch.Tensor) -> torch.Tensor:
-    """The binomial average over the nearest points of a periodic lattice, along the last two axes."""
-    for axis in (-2, -1):
-        fields = 0.5 * fields + 0.25 * (fields.roll(1, axis) + fields.roll(-1, axis))
-    return fields
