@@ -47,10 +47,20 @@ def test_a_closure_is_mirrored_with_the_fluid(name):
     assert gap.abs().max() < 1e-13
 
 
-def test_the_convolutional_closure_turns_with_the_lattice():
+@pytest.mark.parametrize("move", [lambda f: f.rot90(1, (1, 2)), lambda f: f.flip(2)], ids=["turned", "mirrored"])
+def test_the_convolutional_closure_moves_with_the_lattice(move):
     network, (c, psi2, e) = network_of("convolutional"), fields()
-    gap = network(c.rot90(1, (1, 2)), psi2.rot90(1, (1, 2)), e.rot90(1, (1, 2))) - network(c, psi2, e).rot90(1, (1, 2))
+    gap = network(move(c), move(psi2), move(e)) - move(network(c, psi2, e))
     assert gap.abs().max() < 1e-13
+
+
+def test_the_convolutional_closure_sees_how_the_order_varies_around_a_point():
+    network, (c, psi2, e) = network_of("convolutional"), fields()
+    other = psi2.clone()
+    other[:, 6, 7] *= 0.5
+    changed = (network(c, other, e) - network(c, psi2, e)).abs()[0]
+    assert changed[6, 6] > 1e-6  # the point beside it
+    assert changed[0, 0] < 1e-13  # and one no average reaches
 
 
 @pytest.mark.parametrize("name", NAMES)
