@@ -65,8 +65,10 @@ class Arguments:
 
 def make_closure(arguments: Arguments, seed: int | None = None) -> TorchClosure:
     """The network, drawn from a seed."""
+    kind, suspension = CLOSURES[arguments.closure], Suspension(resolution=arguments.resolution)
+    options: dict[str, Any] = {"width": suspension.side / suspension.resolution} if kind.sees_neighbourhood else {}
     generator = torch.Generator().manual_seed(arguments.seed if seed is None else seed)
-    return TorchClosure(CLOSURES[arguments.closure](hidden=arguments.hidden, generator=generator))
+    return TorchClosure(kind(hidden=arguments.hidden, generator=generator, **options))
 
 
 def gather(arguments: Arguments, suspension: Suspension, path: Path) -> Moments:
@@ -173,7 +175,7 @@ def leave(run: Run, arguments: Arguments, suspension: Suspension, closure: Torch
 def a_priori(truth: Moments, closure: TorchClosure) -> dict[str, dict[str, float]]:
     """Relative error of S on the recorded moments, of Bingham's closure and of the learned one."""
     c, psi2, e, psi4 = truth.tensors(np.arange(len(truth.times)), 0, torch.float32)
-    bingham = torch.from_numpy(BinghamClosure().evaluate(HostArrays(), c.numpy(), psi2.numpy(), None))
+    bingham = torch.from_numpy(BinghamClosure().evaluate(HostArrays(), c.numpy(), psi2.numpy(), None, (1.0, 1.0)))
     with torch.no_grad():
         made = {"bingham": bingham, "learned": closure.network(c, psi2, e)}
     return {name: {"error of S": float(closure_error(c, psi2, psi4, value))} for name, value in made.items()}

@@ -31,6 +31,15 @@ def fields(shape=(2, 12, 12)) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     return c, torch.polar(c * s, phase), torch.polar(2.0 * draw(), 2.0 * torch.pi * draw())
 
 
+def smooth_fields(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """c, psi_2 and e of a few long waves, sampled on [1, count, count] points."""
+    angle = 2.0 * torch.pi * torch.arange(count, dtype=torch.float64) / count
+    y, x = torch.meshgrid(angle, angle, indexing="ij")
+    psi2 = 0.4 * torch.exp(1j * x) + 0.3 * torch.cos(y + 0.5)
+    e = 0.05 * torch.exp(1j * (x - y)) + 0.02 * torch.sin(y)
+    return torch.ones(1, count, count, dtype=torch.float64), psi2[None], e[None]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("angle", [0.3, 1.0, 2.5])
 def test_a_closure_turns_with_the_fluid(name, angle):
@@ -61,6 +70,14 @@ def test_the_convolutional_closure_sees_how_the_order_varies_around_a_point():
     changed = (network(c, other, e) - network(c, psi2, e)).abs()[0]
     assert changed[6, 6] > 1e-6  # the point beside it
     assert changed[0, 0] < 1e-13  # and one no average reaches
+
+
+def test_the_convolutional_closure_averages_the_same_neighbourhood_on_closer_points():
+    network, (c, psi2, e) = network_of("convolutional"), smooth_fields(24)
+    finer = smooth_fields(48)
+    gap = network(*finer, (0.125, 0.125))[:, ::2, ::2] - network(c, psi2, e, (0.25, 0.25))
+    assert gap.abs().max() < 1e-13
+    assert (network(*finer)[:, ::2, ::2] - network(c, psi2, e)).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize("name", NAMES)

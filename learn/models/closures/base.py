@@ -18,33 +18,40 @@ from typing import Any, ClassVar
 
 import torch
 
+from sim.spectral.active.closures import Spacing
+
 STRAIN_SCALE = 0.5  # typical strain rate [1/s] by which the network's input is divided
 
 
 class NeuralClosure(torch.nn.Module, abc.ABC):
     """(c, psi_2, e) [batch, ny, nx] -> psi_4, complex; |psi_2| <= c.
 
+    The points are `spacing` = (dx, dy) [m] apart; None: as far as those a closure that sees the neighbourhood was made for.
+
     Subclasses give h by `correction`, such that z -> exp(2 i a) z, e -> exp(2 i a) e makes h -> exp(4 i a) h, and a reflection,
     z -> conj(z), e -> conj(e), makes h -> conj(h).
     """
 
     uses_strain: ClassVar[bool] = True
+    sees_neighbourhood: ClassVar[bool] = False  # and then has a `width`
 
     def __init__(self, strain_scale: float = STRAIN_SCALE):
         super().__init__()
         self.strain_scale = strain_scale
 
     @abc.abstractmethod
-    def correction(self, z: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+    def correction(self, z: torch.Tensor, e: torch.Tensor, spacing: Spacing | None) -> torch.Tensor:
         """Complex h of z and of e / strain_scale."""
 
     @abc.abstractmethod
     def options(self) -> dict[str, Any]:
         """The constructor arguments, for a closure on disk."""
 
-    def forward(self, c: torch.Tensor, psi2: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, c: torch.Tensor, psi2: torch.Tensor, e: torch.Tensor, spacing: Spacing | None = None
+    ) -> torch.Tensor:
         z = psi2 / c
-        h = self.correction(z, e / self.strain_scale)
+        h = self.correction(z, e / self.strain_scale, spacing)
         return c * (z * z + (1.0 - squared(z)) * torch.rsqrt(1.0 + squared(h)) * h)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from learn.models.closures.base import NeuralClosure, reference, squared, squeezed
+from sim.spectral.active.closures import Spacing
 
 
 def perceptron(
@@ -32,7 +33,7 @@ class PointClosure(NeuralClosure):
     def coefficients(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Complex v of x and complex y."""
 
-    def correction(self, z: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+    def correction(self, z: torch.Tensor, e: torch.Tensor, spacing: Spacing | None) -> torch.Tensor:
         return z * z * self.coefficients(squared(z), e * z.conj())
 
 
