@@ -8,14 +8,16 @@ import torch
 
 from sim.errors import InputError
 from sim.spectral.active import Closure
+from sim.spectral.active.closures import Spacing
 
 
 class TorchClosure(torch.nn.Module, Closure):
     """psi_4 of (c, psi_2, e) by a torch module: `equations.ActiveFluid(..., closing=TorchClosure(network))`.
 
     Args:
-        network: module, (c, psi_2, e) -> psi_4, tensors [batch, ny, nx], complex but for c; real parameters of the solver's
-            precision. See `learn.models.closures`, whose classes turn with the fluid and stay realisable by construction.
+        network: module, (c, psi_2, e, (dx, dy)) -> psi_4, tensors [batch, ny, nx], complex but for c, on points so far apart [m];
+            real parameters of the solver's precision. See `learn.models.closures`, whose classes turn with the fluid and stay
+            realisable by construction.
         uses_strain: whether psi_4 depends on the strain rate e; then the Stokes flow is found by iteration.
 
     Backward evaluates the module again at every stage of a step and keeps its graph until the adjoint of that stage is done. The
@@ -34,14 +36,14 @@ class TorchClosure(torch.nn.Module, Closure):
         """Called by the rollout before a backward."""
         self.gradients = [torch.zeros_like(weight) for weight in self.parameters()]
 
-    def evaluate(self, xp: Any, c: Any, psi2: Any, e: Any) -> Any:
+    def evaluate(self, xp: Any, c: Any, psi2: Any, e: Any, spacing: Spacing) -> Any:
         with torch.no_grad():
-            return _as_given(self.network(*self._tensors(c, psi2, e)), c)
+            return _as_given(self.network(*self._tensors(c, psi2, e), spacing), c)
 
-    def linearise(self, xp: Any, c: Any, psi2: Any, e: Any) -> tuple[Any, Any]:
+    def linearise(self, xp: Any, c: Any, psi2: Any, e: Any, spacing: Spacing) -> tuple[Any, Any]:
         with torch.enable_grad():
             leaves = [t.detach().requires_grad_() for t in self._tensors(c, psi2, e)]
-            psi4 = self.network(*leaves)
+            psi4 = self.network(*leaves, spacing)
 
         def pull(bar: Any, *, weights: bool = True) -> tuple[Any, Any, Any]:
             trained = [w for w in self.parameters() if w.requires_grad] if weights else []

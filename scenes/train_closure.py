@@ -1,9 +1,9 @@
-"""The closure of an active fluid is learned from its kinetic theory: S as a function of D and of the strain rate.
+"""The closure of an active fluid is learned from its kinetic theory: S as a function of D and of the strain rate around a point.
 
 The moments c and D of a suspension of active rods obey equations that need the fourth moment S. Kinetic simulations at some
 (alpha, zeta) give pairs to learn from. Where the next one is worth most is asked of an ensemble: candidates are run with the moments
 and one member's closure, and the one on which the members disagree most is simulated in full (active learning). The
-closure is fitted to S first (a priori), then to the motion that it makes in the moment solver, over windows that grow (a
+closure is fitted to S first (a priori), then also to the motion that it makes in the moment solver, over windows that grow (a
 posteriori). In the end it is held against the kinetic theory at parameters between those it saw, beside Bingham's.
 """
 
@@ -43,16 +43,16 @@ TRACKED_UNTIL, SETTLED = 10.0, 15.0  # s: how long u_rms is compared in time, an
 class Arguments:
     """Learn the closure of an active fluid from its kinetic theory."""
 
-    closure: Literal[tuple(CLOSURES)] = option("strain", "what S depends on")  # type: ignore[valid-type]
+    closure: Literal[tuple(CLOSURES)] = option("convolutional", "what S depends on")  # type: ignore[valid-type]
     hidden: tuple[int, ...] = option((32, 32), "sizes of the hidden layers")
     resolution: int = option(40, "points along a side of the box")
     duration: float = option(25.0, "of a kinetic run [s]")
     queries: int = option(2, "kinetic runs asked for by the ensemble, beside the first three")
-    iterations: int = option(800, "of the fit to S")
+    iterations: int = option(4000, "of the fit to S")
     horizons: tuple[float, ...] = option(
         (0.4, 1.0, 2.0), "lengths of the windows of the fit to motion [s]; none: no such fit"
     )
-    window_iterations: int = option(25, "on each of these")
+    window_iterations: int = option(20, "on each of these")
     batch: int = option(3, "windows an iteration")
     learning_rate: float = option(1e-2, "of Adam on S, decayed to a twentieth, which is where the fit to motion stays")
     seed: int = option(0, "of weights, initial fields and draws")
@@ -65,8 +65,10 @@ class Arguments:
 
 def make_closure(arguments: Arguments, seed: int | None = None) -> TorchClosure:
     """The network, drawn from a seed."""
+    kind, suspension = CLOSURES[arguments.closure], Suspension(resolution=arguments.resolution)
+    options: dict[str, Any] = {"width": suspension.side / suspension.resolution} if kind.sees_neighbourhood else {}
     generator = torch.Generator().manual_seed(arguments.seed if seed is None else seed)
-    return TorchClosure(CLOSURES[arguments.closure](hidden=arguments.hidden, generator=generator))
+    return TorchClosure(kind(hidden=arguments.hidden, generator=generator, **options))
 
 
 def gather(arguments: Arguments, suspension: Suspension, path: Path) -> Moments:
@@ -173,7 +175,7 @@ def leave(run: Run, arguments: Arguments, suspension: Suspension, closure: Torch
 def a_priori(truth: Moments, closure: TorchClosure) -> dict[str, dict[str, float]]:
     """Relative error of S on the recorded moments, of Bingham's closure and of the learned one."""
     c, psi2, e, psi4 = truth.tensors(np.arange(len(truth.times)), 0, torch.float32)
-    bingham = torch.from_numpy(BinghamClosure().evaluate(HostArrays(), c.numpy(), psi2.numpy(), None))
+    bingham = torch.from_numpy(BinghamClosure().evaluate(HostArrays(), c.numpy(), psi2.numpy(), None, (1.0, 1.0)))
     with torch.no_grad():
         made = {"bingham": bingham, "learned": closure.network(c, psi2, e)}
     return {name: {"error of S": float(closure_error(c, psi2, psi4, value))} for name, value in made.items()}

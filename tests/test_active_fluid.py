@@ -91,10 +91,10 @@ class GivenClosure(Closure):
     def __init__(self, psi4):
         self.psi4 = psi4
 
-    def evaluate(self, xp, c, psi2, e):
+    def evaluate(self, xp, c, psi2, e, spacing):
         return self.psi4
 
-    def linearise(self, xp, c, psi2, e):
+    def linearise(self, xp, c, psi2, e, spacing):
         raise NotImplementedError
 
 
@@ -192,7 +192,7 @@ def test_binghams_polynomial_is_the_ratio_of_bessel_functions():
 def test_closures_are_realisable(name):
     s = np.linspace(0.0, 1.0, 101)
     closure = equation_of("moments", closing=name).closure
-    psi4 = closure.evaluate(HostArrays(), np.ones_like(s), s + 0j, 0j * s)
+    psi4 = closure.evaluate(HostArrays(), np.ones_like(s), s + 0j, 0j * s, (1.0, 1.0))
     assert (np.abs(psi4 - s**2) <= 1.0 - s**2 + 1e-9).all()
 
 

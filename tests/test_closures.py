@@ -31,6 +31,15 @@ def fields(shape=(2, 12, 12)) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     return c, torch.polar(c * s, phase), torch.polar(2.0 * draw(), 2.0 * torch.pi * draw())
 
 
+def smooth_fields(count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """c, psi_2 and e of a few long waves, sampled on [1, count, count] points."""
+    angle = 2.0 * torch.pi * torch.arange(count, dtype=torch.float64) / count
+    y, x = torch.meshgrid(angle, angle, indexing="ij")
+    psi2 = 0.4 * torch.exp(1j * x) + 0.3 * torch.cos(y + 0.5)
+    e = 0.05 * torch.exp(1j * (x - y)) + 0.02 * torch.sin(y)
+    return torch.ones(1, count, count, dtype=torch.float64), psi2[None], e[None]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("angle", [0.3, 1.0, 2.5])
 def test_a_closure_turns_with_the_fluid(name, angle):
@@ -47,10 +56,28 @@ def test_a_closure_is_mirrored_with_the_fluid(name):
     assert gap.abs().max() < 1e-13
 
 
-def test_the_convolutional_closure_turns_with_the_lattice():
+@pytest.mark.parametrize("move", [lambda f: f.rot90(1, (1, 2)), lambda f: f.flip(2)], ids=["turned", "mirrored"])
+def test_the_convolutional_closure_moves_with_the_lattice(move):
     network, (c, psi2, e) = network_of("convolutional"), fields()
-    gap = network(c.rot90(1, (1, 2)), psi2.rot90(1, (1, 2)), e.rot90(1, (1, 2))) - network(c, psi2, e).rot90(1, (1, 2))
+    gap = network(move(c), move(psi2), move(e)) - move(network(c, psi2, e))
     assert gap.abs().max() < 1e-13
+
+
+def test_the_convolutional_closure_sees_how_the_order_varies_around_a_point():
+    network, (c, psi2, e) = network_of("convolutional"), fields()
+    other = psi2.clone()
+    other[:, 6, 7] *= 0.5
+    changed = (network(c, other, e) - network(c, psi2, e)).abs()[0]
+    assert changed[6, 6] > 1e-6  # the point beside it
+    assert changed[0, 0] < 1e-13  # and one no average reaches
+
+
+def test_the_convolutional_closure_averages_the_same_neighbourhood_on_closer_points():
+    network, (c, psi2, e) = network_of("convolutional"), smooth_fields(24)
+    finer = smooth_fields(48)
+    gap = network(*finer, (0.125, 0.125))[:, ::2, ::2] - network(c, psi2, e, (0.25, 0.25))
+    assert gap.abs().max() < 1e-13
+    assert (network(*finer)[:, ::2, ::2] - network(c, psi2, e)).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -105,14 +132,19 @@ def test_gradients_by_weights_agree_with_finite_differences(name):
     def loss() -> torch.Tensor:
         return learn.simulate(rollout)["field.order"][-1].square().sum()
 
+    def difference(h: float) -> torch.Tensor:
+        values = []
+        for step in (h, -h):
+            with torch.no_grad():
+                weight.add_(direction, alpha=step)
+                values.append(loss())
+                weight.sub_(direction, alpha=step)
+        return (values[0] - values[1]) / (2.0 * h)
+
     loss().backward()
-    slope, h, values = (weight.grad * direction).sum(), 1e-4, []
-    for step in (h, -h):
-        with torch.no_grad():
-            weight += step * direction
-            values.append(loss())
-            weight -= step * direction
-    assert float(slope) == pytest.approx(float(values[0] - values[1]) / (2.0 * h), rel=1e-6)
+    slope = (weight.grad * direction).sum()
+    extrapolated = (4.0 * difference(1e-4) - difference(2e-4)) / 3.0  # of fourth order
+    assert float(slope) == pytest.approx(float(extrapolated), rel=1e-6)
 
 
 def test_a_closure_survives_the_disk(tmp_path):

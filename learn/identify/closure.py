@@ -74,9 +74,7 @@ class FitClosure(Problem):
         data, dtype = self.data, next(self.closure.parameters()).dtype
         frames = torch.randint(len(data.times), (self.frames,)).numpy()
         runs = torch.randint(data.runs, (self.frames,)).numpy()
-        c, psi2, e, psi4 = data.tensors(frames, runs, dtype)
-        made = torch.func.functional_call(self.closure.network, _of_network(values), (c, psi2, e))
-        error = closure_error(c, psi2, psi4, made)
+        error = _error_of_s(self.closure, values, data.tensors(frames, runs, dtype))
         return Evaluation(loss=error.square(), metrics={"closure_error": error})
 
     def install(self, theta: torch.Tensor) -> Values:
@@ -86,7 +84,9 @@ class FitClosure(Problem):
 class FollowMoments(Problem):
     """Minimise the squared relative distance of the moments from the recorded ones, over windows from recorded states.
 
-    L = sum over frames and points of |psi_2 - psi_2*|^2 / sum of |psi_2*|^2
+    L = sum over frames and points of |psi_2 - psi_2*|^2 / sum of |psi_2*|^2 + fit_weight (relative error of S)^2
+
+    The error of S is that at the windows' first frames: it keeps what a short motion does not show.
 
     Args:
         closure: what is learned, and what closes the rollout's model.
@@ -94,8 +94,8 @@ class FollowMoments(Problem):
         data: the moments, a frame every `record_every` steps of the rollout.
     """
 
-    def __init__(self, closure: TorchClosure, rollout: Rollout, data: Moments):
-        self.closure, self.rollout, self.data = closure, rollout, data
+    def __init__(self, closure: TorchClosure, rollout: Rollout, data: Moments, *, fit_weight: float = 1.0):
+        self.closure, self.rollout, self.data, self.fit_weight = closure, rollout, data, fit_weight
         self.frames = len(rollout.frame_steps)
         self.name = rollout.model.name  # type: ignore[attr-defined]
         if self.frames > len(data.times):
@@ -118,8 +118,10 @@ class FollowMoments(Problem):
         trajectory = torch.func.functional_call(_Run(self.rollout, self.closure), _of_run(values), (given,))
         wanted = torch.stack([torch.as_tensor(data.order[first + k, runs]) for k in range(1, self.frames)])
         made = trajectory[f"{name}.order"][1:]
-        loss = (made - wanted.to(made)).square().sum() / wanted.square().sum()
-        return Evaluation(loss=loss, metrics={"order_error": loss.detach().sqrt()})
+        motion = (made - wanted.to(made)).square().sum() / wanted.square().sum()
+        error = _error_of_s(self.closure, values, data.tensors(first, runs, made.dtype))
+        metrics = {"order_error": motion.detach().sqrt(), "closure_error": error.detach()}
+        return Evaluation(loss=motion + self.fit_weight * error.square(), metrics=metrics)
 
     def install(self, theta: torch.Tensor) -> Values:
         return _install(self.closure, self.space.values(theta))
@@ -149,6 +151,11 @@ def disagreement(networks: Sequence[torch.nn.Module], data: Moments, dtype: torc
 
 def _weights(closure: TorchClosure) -> list[Unknown]:
     return [Unknown(name=name, initial=weight) for name, weight in closure.named_parameters()]
+
+
+def _error_of_s(closure: TorchClosure, values: Values, moments: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    c, psi2, e, psi4 = moments
+    return closure_error(c, psi2, psi4, torch.func.functional_call(closure.network, _of_network(values), (c, psi2, e)))
 
 
 def _of_network(values: Values) -> Values:

@@ -34,6 +34,11 @@ class Grid:
         return len(self.counts)
 
     @property
+    def spacing(self) -> tuple[float, ...]:
+        """Of the points (dx, dy, ...) [m]."""
+        return tuple(length / count for length, count in zip(self.lengths, self.counts, strict=True))
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Of a field on the points: (nz, ny, nx)."""
         return self.counts[::-1]

@@ -1,15 +1,16 @@
-"""What learned closures share: invariants in the eigenframe of D in front of a network, and a realisable psi_4 behind it.
+"""What learned closures share: a tensor h in place of psi_4 that turns as it does, made realisable.
 
-With z = psi_2 / c = s exp(2 i phi), whose phase turns twice as fast as D's eigenframe, S in that frame is
+With z = psi_2 / c = s exp(2 i phi) and psi_4 = c w, the distributions that exist are those with |w - z^2| <= 1 - s^2. A network gives
+h, which turns with psi_4, and
 
-    S1111 = c (3 + 4 s + Re q) / 8,   S1112 = c Im q / 8,   psi_4 = c exp(4 i phi) q.
+    psi_4 = c (z^2 + (1 - s^2) h / sqrt(1 + |h|^2))
 
-The distributions that exist are those with |q - s^2| <= 1 - s^2. A network gives v, and
+is inside for every h. As h is made of z^2 and other tensors of its kind, multiplied by functions of invariants such as
+e conj(z) = s (E11 + i E12), E in the eigenframe of D, it is smooth where there is no order and no eigenframe. In that frame
 
-    q = s^2 (1 + (1 - s^2) v / sqrt(1 + s^4 |v|^2)),
+    S1111 = c (3 + 4 s + Re q) / 8,   S1112 = c Im q / 8,   psi_4 = c exp(4 i phi) q;
 
-which is inside for every v and, as psi_4 = c z^2 (...), smooth where there is no order and no eigenframe. The strain rate enters
-as e conj(z) = s (E11 + i E12), E in the eigenframe. Symmetry of S and S : I = D hold for any psi_4.
+symmetry of S and S : I = D hold for any psi_4.
 """
 
 import abc
@@ -17,48 +18,57 @@ from typing import Any, ClassVar
 
 import torch
 
+from sim.spectral.active.closures import Spacing
+
 STRAIN_SCALE = 0.5  # typical strain rate [1/s] by which the network's input is divided
 
 
 class NeuralClosure(torch.nn.Module, abc.ABC):
     """(c, psi_2, e) [batch, ny, nx] -> psi_4, complex; |psi_2| <= c.
 
-    Subclasses give v by `coefficients` of the invariants x = s^2 and y = e conj(z) / scale, such that y -> conj(y), a
-    reflection, makes v -> conj(v).
+    The points are `spacing` = (dx, dy) [m] apart; None: as far as those a closure that sees the neighbourhood was made for.
+
+    Subclasses give h by `correction`, such that z -> exp(2 i a) z, e -> exp(2 i a) e makes h -> exp(4 i a) h, and a reflection,
+    z -> conj(z), e -> conj(e), makes h -> conj(h).
     """
 
     uses_strain: ClassVar[bool] = True
+    sees_neighbourhood: ClassVar[bool] = False  # and then has a `width`
 
     def __init__(self, strain_scale: float = STRAIN_SCALE):
         super().__init__()
         self.strain_scale = strain_scale
 
     @abc.abstractmethod
-    def coefficients(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Complex v of x and complex y."""
+    def correction(self, z: torch.Tensor, e: torch.Tensor, spacing: Spacing | None) -> torch.Tensor:
+        """Complex h of z and of e / strain_scale."""
 
     @abc.abstractmethod
     def options(self) -> dict[str, Any]:
         """The constructor arguments, for a closure on disk."""
 
-    def forward(self, c: torch.Tensor, psi2: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, c: torch.Tensor, psi2: torch.Tensor, e: torch.Tensor, spacing: Spacing | None = None
+    ) -> torch.Tensor:
         z = psi2 / c
-        x = z.real.square() + z.imag.square()
-        y = e * z.conj() / self.strain_scale
-        v = self.coefficients(x, y)
-        size = v.real.square() + v.imag.square()
-        return psi2 * z * (1.0 + (1.0 - x) * v * torch.rsqrt(1.0 + x.square() * size))
+        h = self.correction(z, e / self.strain_scale, spacing)
+        return c * (z * z + (1.0 - squared(z)) * torch.rsqrt(1.0 + squared(h)) * h)
+
+
+def squared(z: torch.Tensor) -> torch.Tensor:
+    """|z|^2."""
+    return z.real.square() + z.imag.square()
 
 
 def reference(x: torch.Tensor) -> torch.Tensor:
-    """v of a closure near Bingham's, to which networks add: v / sqrt(1 + x^2 v^2) = -(1 + x) / 2."""
+    """v of x = s^2 with h = z^2 v close to Bingham's, to which networks add: v / sqrt(1 + x^2 v^2) = -(1 + x) / 2."""
     w = -0.5 * (1.0 + x)
     return w * torch.rsqrt(1.0 + 1e-6 - (x * w).square())
 
 
 def squeezed(y: torch.Tensor) -> torch.Tensor:
     """y / sqrt(1 + |y|^2): strain rates beyond those of the training data saturate."""
-    return y * torch.rsqrt(1.0 + y.real.square() + y.imag.square())
+    return y * torch.rsqrt(1.0 + squared(y))
 
 
 def tensor_of(c: torch.Tensor, psi2: torch.Tensor, psi4: torch.Tensor) -> torch.Tensor:

@@ -1,51 +1,86 @@
-"""A nonlocal closure: the invariants of the neighbourhood enter too."""
+"""A nonlocal closure: how D and the strain rate vary in the neighbourhood of a point enter too."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from learn.models.closures.base import NeuralClosure, reference, squeezed
+from learn.models.closures.base import NeuralClosure, reference, squared, squeezed
 from learn.models.closures.local import perceptron
+from sim.checks import positive
+from sim.spectral.active.closures import Spacing
 
 
 class ConvolutionalClosure(NeuralClosure):
-    """v of the invariants (s^2, s E11, (s E12)^2) of a point, and of their averages over growing neighbourhoods.
+    """h = z^2 v + z e w, with v and w of the strain rate and of averages of tensors over neighbourhoods, seen in the eigenframe.
+
+    The averages are those of z, e (which turn as exp(2 i a)), z^2, z e (as exp(4 i a)), |z|^2 and conj(z) e (not at all). Times
+    conj(z), conj(z)^2 or 1 they are invariant; averages of products hold products of gradients, by which psi_4 departs from a
+    function of psi_2 as rods diffuse.
 
     An average is the binomial filter (1 2 1) x (1 2 1) / 16, applied again and again: nearly isotropic, exactly so under the turns
-    of the lattice. Which range it sees depends on the spacing of the points.
+    of the lattice. Its factors are functions of the wave number, so that on points closer together or further apart the same
+    neighbourhood [m] is averaged.
 
     Args:
-        averages: how many neighbourhoods; the widest has a standard deviation of sqrt(averages / 2) points.
+        hidden: sizes of the hidden layers.
+        averages: how often the filter is applied for each neighbourhood, growing; n times has a standard deviation of sqrt(n / 2)
+            points.
+        width: spacing [m] of the points at which the filter is that of the nearest ones: those of the training.
+        generator: of the first weights.
     """
+
+    sees_neighbourhood = True
 
     def __init__(
         self,
         hidden: Sequence[int] = (32, 32),
-        averages: int = 3,
+        averages: Sequence[int] = (1, 4),
         *,
+        width: float = 0.25,
         dtype: torch.dtype = torch.float32,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        self.hidden, self.averages = tuple(hidden), averages
-        self.layers = perceptron((3 * (1 + averages), *self.hidden, 2), generator, dtype)
+        self.hidden, self.averages, self.width = tuple(hidden), tuple(averages), positive("width", width)
+        inputs = 1 + 6 * len(self.averages)
+        self.layers = perceptron((2 + inputs, *self.hidden, 4), generator, dtype)
+        drawn = torch.randn(self.hidden[0], inputs, generator=generator, dtype=dtype)
+        self.mirrored = torch.nn.Parameter(drawn / (2 + inputs) ** 0.5)
 
     def options(self) -> dict[str, Any]:
-        return {"hidden": self.hidden, "averages": self.averages}
+        return {"hidden": self.hidden, "averages": self.averages, "width": self.width}
 
-    def coefficients(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        y = squeezed(y)
-        levels = [torch.stack([2.0 * x - 1.0, 2.0 * y.real, 4.0 * y.imag.square() - 1.0])]
-        for _ in range(self.averages):
-            levels.append(averaged(levels[-1]))
-        differences = [levels[0], *(after - before for before, after in zip(levels[:-1], levels[1:], strict=True))]
-        made = self.layers(torch.cat(differences).movedim(0, -1))
-        return torch.complex(reference(x) + made[..., 0], 2.0 * y.imag * made[..., 1])
+    def correction(self, z: torch.Tensor, e: torch.Tensor, spacing: Spacing | None) -> torch.Tensor:
+        x, e, back = squared(z), squeezed(e), z.conj()
+        fields = torch.stack([z, e, z * z, z * e, z * back, back * e])
+        frames = torch.stack([back, back, back * back, back * back, torch.ones_like(z), torch.ones_like(z)])
+        changes = torch.fft.ifft2(self.filters(z, spacing or (self.width, self.width)) * torch.fft.fft2(fields)) * frames
+        invariants = torch.cat([(e * back).unsqueeze(0), changes.flatten(0, 1)])
+        scalars = torch.stack([2.0 * x - 1.0, 2.0 * squared(e) - 1.0])
+        v, w = self.mirror_symmetric(scalars, 2.0 * invariants)
+        return z * z * (reference(x) + v) + z * e * w
 
+    def filters(self, z: torch.Tensor, spacing: Spacing) -> torch.Tensor:
+        """What each average takes away from the one before it, as factors [average, 1, 1, ny, nx] of Fourier coefficients."""
+        x, y = (self.once(n, apart).to(z.real) for n, apart in zip((z.shape[-1], z.shape[-2]), spacing, strict=True))
+        once = y.unsqueeze(-1) * x
+        made = [once**count for count in (0, *self.averages)]
+        return torch.stack([after - before for before, after in itertools.pairwise(made)])[:, None, None]
 
-def averaged(fields: torch.Tensor) -> torch.Tensor:
-    """The binomial average over the nearest points of a periodic lattice, along the last two axes."""
-    for axis in (-2, -1):
-        fields = 0.5 * fields + 0.25 * (fields.roll(1, axis) + fields.roll(-1, axis))
-    return fields
+    def once(self, count: int, apart: float) -> torch.Tensor:
+        """cos(k width / 2)^2 of the wave numbers k along an axis, the filter (1 2 1) / 4; 0 beyond its first zero."""
+        half = torch.pi * self.width * torch.fft.fftfreq(count, apart, dtype=torch.float64)
+        return torch.where(half.abs() < 0.5 * torch.pi, torch.cos(half).square(), 0.0)
+
+    def mirror_symmetric(self, scalars: torch.Tensor, invariants: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Two complex functions of scalars and complex invariants [input, ...]; those conjugated, they are conjugated.
+
+        The network sees the point and its mirror image, by the first layer's halves.
+        """
+        even = self.layers[0](torch.cat([scalars, invariants.real]).movedim(0, -1))
+        odd = invariants.imag.contiguous().movedim(0, -1) @ self.mirrored.T
+        made, mirrored = self.layers[1:](torch.stack([even + odd, even - odd]))
+        v, w = torch.complex(0.5 * (made + mirrored)[..., :2], 0.5 * (made - mirrored)[..., 2:]).unbind(-1)
+        return v, w

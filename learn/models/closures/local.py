@@ -1,11 +1,13 @@
 """Closures at a point: by the scalar order alone, and by the strain rate too."""
 
+import abc
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from learn.models.closures.base import NeuralClosure, reference, squeezed
+from learn.models.closures.base import NeuralClosure, reference, squared, squeezed
+from sim.spectral.active.closures import Spacing
 
 
 def perceptron(
@@ -24,7 +26,18 @@ def perceptron(
     return torch.nn.Sequential(*layers)
 
 
-class OrderClosure(NeuralClosure):
+class PointClosure(NeuralClosure):
+    """h = z^2 v; subclasses give v by `coefficients` of the invariants x = s^2 and y = e conj(z), where y -> conj(y) makes v -> conj(v)."""
+
+    @abc.abstractmethod
+    def coefficients(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Complex v of x and complex y."""
+
+    def correction(self, z: torch.Tensor, e: torch.Tensor, spacing: Spacing | None) -> torch.Tensor:
+        return z * z * self.coefficients(squared(z), e * z.conj())
+
+
+class OrderClosure(PointClosure):
     """v, real, of s^2: what any closure by the scalar order is, Bingham's among them.
 
     Args:
@@ -53,7 +66,7 @@ class OrderClosure(NeuralClosure):
         return torch.complex(real, torch.zeros_like(real))
 
 
-class StrainClosure(NeuralClosure):
+class StrainClosure(PointClosure):
     """v of s^2 and of the strain rate in the eigenframe, (E11, E12), as (S1111, S1112) there may be.
 
     The network sees (s^2, s E11, (s E12)^2), which no reflection changes, and gives Re v and Im v / (s E12).

@@ -15,6 +15,8 @@ from typing import Any
 
 from sim.spectral.arrays import Arrays
 
+Spacing = tuple[float, ...]
+
 LEAST = 1e-12  # concentration below which there is nothing to close
 
 Pull = Callable[..., tuple[Any, Any, Any]]
@@ -23,7 +25,8 @@ times their number; with weights=True, gradients of that mean by weights gather.
 
 
 class Closure(abc.ABC):
-    """psi_4 of c (real), psi_2 and the strain rate e = E11 + i E12 (complex), arrays [batch, *points].
+    """psi_4 of c (real), psi_2 and the strain rate e = E11 + i E12 (complex), arrays [batch, *points], points `spacing` = (dx, dy) [m]
+    apart, which matters to a closure that sees the neighbourhood.
 
     Gradients of a real function by a complex number are those by its real and imaginary parts, as one complex number.
     `uses_strain` says whether e matters; if it does, the Stokes flow is found by iteration.
@@ -32,11 +35,11 @@ class Closure(abc.ABC):
     uses_strain = False
 
     @abc.abstractmethod
-    def evaluate(self, xp: Arrays, c: Any, psi2: Any, e: Any) -> Any:
+    def evaluate(self, xp: Arrays, c: Any, psi2: Any, e: Any, spacing: Spacing) -> Any:
         """psi_4."""
 
     @abc.abstractmethod
-    def linearise(self, xp: Arrays, c: Any, psi2: Any, e: Any) -> tuple[Any, Pull]:
+    def linearise(self, xp: Arrays, c: Any, psi2: Any, e: Any, spacing: Spacing) -> tuple[Any, Pull]:
         """psi_4, and its vector-Jacobian product."""
 
 
@@ -50,11 +53,11 @@ class FactorClosure(Closure):
     def factor(self, xp: Arrays, x: Any) -> tuple[Any, Any]:
         """f and df/dx."""
 
-    def evaluate(self, xp: Arrays, c: Any, psi2: Any, e: Any) -> Any:
+    def evaluate(self, xp: Arrays, c: Any, psi2: Any, e: Any, spacing: Spacing) -> Any:
         z = psi2 / c
         return psi2 * z * self.factor(xp, _squared(z))[0]
 
-    def linearise(self, xp: Arrays, c: Any, psi2: Any, e: Any) -> tuple[Any, Pull]:
+    def linearise(self, xp: Arrays, c: Any, psi2: Any, e: Any, spacing: Spacing) -> tuple[Any, Pull]:
         z = psi2 / c
         x = _squared(z)
         f, slope = self.factor(xp, x)

@@ -45,7 +45,7 @@ class ActiveRate(Rate):
     ):
         super().__init__(model, binding, transform)
         self.inputs += 1  # g is kept with the fields, for the adjoint
-        self.closure, self.xp = closure, model.arrays
+        self.closure, self.xp, self.spacing = closure, model.arrays, transform.grid.spacing
         self.stokes = Stokes(model, transform)
         orders = np.arange(1, 1 + model.components // 2, dtype=model.precision.numpy)
         self._orders = model.arrays.load(orders.reshape(-1, 1, 1, 1))
@@ -88,7 +88,7 @@ class ActiveRate(Rate):
             return psi[2], self._linear(psi, psi[2], None)
         seen = Projection.of(self.xp, psi[0].real, psi[1])
         self.unrealisable += seen.count
-        psi4 = self.closure.evaluate(self.xp, seen.c, seen.psi2, 0.0 * psi[1])
+        psi4 = self.closure.evaluate(self.xp, seen.c, seen.psi2, 0.0 * psi[1], self.spacing)
         g = self._linear(psi, psi4, None)
         if self.closure.uses_strain:
             g, psi4 = self._together(self.closure, psi, seen, g)
@@ -167,7 +167,7 @@ class ActiveRate(Rate):
     def _together(self, closure: Closure, psi: Any, seen: Projection, g: Any) -> tuple[Any, Any]:
         """g and psi_4 that belong to each other."""
         for _ in range(OUTER_STEPS):
-            psi4 = closure.evaluate(self.xp, seen.c, seen.psi2, self.stokes.strain(g))
+            psi4 = closure.evaluate(self.xp, seen.c, seen.psi2, self.stokes.strain(g), self.spacing)
             before, g = g, self._linear(psi, psi4, g)
             if self.stokes.close(g, before):
                 return g, psi4
@@ -179,7 +179,7 @@ class ActiveRate(Rate):
         if self.closure is None:
             return Projection(psi[0].real, psi[1], 0), psi[2], None
         seen = Projection.of(self.xp, psi[0].real, psi[1])
-        return seen, *self.closure.linearise(self.xp, seen.c, seen.psi2, e)
+        return seen, *self.closure.linearise(self.xp, seen.c, seen.psi2, e, self.spacing)
 
     def _through_flow(self, psi: Any, seen: Projection, psi4: Any, pull: Any, e: Any, pulled: Pulled) -> None:
         """Take the gradients by flow and psi_4 in `pulled` to those by the moments and by parameters."""
