@@ -155,12 +155,12 @@ def lane_stages(features: LaneFeatures, assembly: LaneAssembly, widths: tuple[in
 
 
 @functools.cache
-def _feature_kernels(
-    features: LaneFeatures, width: int, rotation: bool, p: Precision
-) -> tuple[wp.Kernel, wp.Kernel]:
+def _feature_kernels(features: LaneFeatures, width: int, rotation: bool, p: Precision) -> tuple[wp.Kernel, wp.Kernel]:
     real, mats, numbers, ints = p.real, wp.array(dtype=p.mat33), wp.array(dtype=p.real), wp.array(dtype=int)
 
-    @wp.func_native(_text(_FEATURES.replace("ROTATION", str(int(rotation))), features.value, width, features.helpers, p))
+    @wp.func_native(
+        _text(_FEATURES.replace("ROTATION", str(int(rotation))), features.value, width, features.helpers, p)
+    )
     def evaluate(
         block: int, count: int, at: int, after: int, trial: real, F_: mats, C_: mats, scratch: numbers, k: numbers
     ): ...
