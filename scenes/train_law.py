@@ -25,7 +25,7 @@ from learn.arguments import option
 from learn.identify.motion import Curriculum, MotionProblem
 from learn.identify.observation import ObservationProblem, observing_rollout, seen_objective, squared_errors
 from learn.models.laws import LAWS, RETURN_MAPS, save_law
-from learn.models.laws.stiffness import is_stable, isotropic_moduli, stiffness_at_rest
+from learn.models.laws.stiffness import moduli_told, stiffness_at_rest
 from learn.objectives.at_times import substeps_around
 from learn.run import Run
 from learn.stress_plot import stress_plot
@@ -63,7 +63,9 @@ class Arguments:
     law: Literal[tuple(LAWS)] = option("hyperelastic", "the stress")  # type: ignore[valid-type]
     return_map: Literal[tuple(RETURN_MAPS)] = option("none", "the plastic part")  # type: ignore[valid-type]
     stress_scale: float = option(1e5, "typical stiffness [Pa], by which the network's output is multiplied")
-    strain_scale: float = option(3e-2, "typical strain at yield, with which a dissipative or isochoric return map begins")
+    strain_scale: float = option(
+        3e-2, "typical strain at yield, with which a dissipative or isochoric return map begins"
+    )
     supervision: Literal["state", "positions", "clouds"] = option("state", "what of the motion is seen")
     match: Literal["chamfer", "wasserstein"] = option("wasserstein", "how clouds are compared")
     tracked: int = option(0, "points seen, drawn with the seed; 0: all")
@@ -239,19 +241,21 @@ def train(arguments: Arguments) -> Run:
         arguments.seed,
         callbacks=[problem.advance],
     )
-    law.validity = strains_seen(arguments, motion, law, total)
-    leave(run, arguments, law, result, total, predict(arguments, motion, law))
+    seen = strains_seen(arguments, motion, law, total)
+    law.validity = None if seen is None else sim.StrainRange.of(seen)
+    small = moduli_told(stiffness_at_rest(law.kirchhoff), seen)
+    leave(run, arguments, law, small, result, total, predict(arguments, motion, law))
     return run
 
 
-def strains_seen(arguments: Arguments, motion: Motion, law: TorchLaw, total: int) -> sim.StrainRange | None:
-    """The strains that were learned from: those recorded or, where only points are seen, those of the law's own motion.
+def strains_seen(arguments: Arguments, motion: Motion, law: TorchLaw, total: int) -> np.ndarray | None:
+    """Deformation gradients that were learned from: those recorded or, where only points are seen, those of the law's own motion.
 
-    None where that motion fails at once.
+    None where that motion fails.
     """
     name = f"{motion.body}.deformation_gradient"
     if arguments.supervision == "state" and motion.every is not None:
-        return sim.StrainRange.of(motion.seen[name][: total // motion.every + 1])
+        return np.asarray(motion.seen[name][: total // motion.every + 1])
     made = record_motion(
         motion.scene.with_material(motion.body, law),
         motion.dt,
@@ -261,17 +265,9 @@ def strains_seen(arguments: Arguments, motion: Motion, law: TorchLaw, total: int
         dtype=arguments.dtype,
         start=start_of(arguments, motion),
     )
-    try:
-        return sim.StrainRange.of(made[name])
-    except sim.InputError:  # the law crushed the body on its way to a failure that the status tells
-        return None
-
-
-def at_rest(law: TorchLaw) -> dict[str, Any]:
-    """Young's modulus and Poisson's ratio of the law for small strains, and whether all of them cost energy."""
-    stiffness = stiffness_at_rest(law.kirchhoff)
-    youngs_modulus, poissons_ratio = isotropic_moduli(stiffness)
-    return {"E [Pa]": youngs_modulus, "nu": poissons_ratio, "stable": is_stable(stiffness)}
+    F = np.asarray(made[name])
+    J = np.linalg.det(F)  # a law may crush the body on its way to a failure, which the status tells
+    return F if ((J > 0.0) & (J < math.inf)).all() else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,13 +289,20 @@ class Prediction:
         return float(np.mean(within)) if len(within) else math.nan
 
 
-def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: int, made: Prediction) -> None:
-    """Save the law with its card, its errors against the recording, and its motion."""
+def leave(
+    run: Run,
+    arguments: Arguments,
+    law: TorchLaw,
+    small: dict[str, Any],
+    result: Result,
+    total: int,
+    made: Prediction,
+) -> None:
+    """Save the law with its card, its moduli for small strains, its errors against the recording, and its motion."""
     times = made.substeps / total
     numbers = {"reconstruction": made.error(total), "status": made.trajectory.status.message}
     if times > 1.0:
         numbers[f"time x{times:.3g}"] = made.error()
-    small = at_rest(law)
     notes = {"data": arguments.data, "supervision": arguments.supervision, "errors [m^2]": numbers, "at rest": small}
     save_law(law, run.path("law.safetensors"), notes=notes)
     made.trajectory.save(run.path("best.npz"))
@@ -310,8 +313,7 @@ def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: 
     )
     if not made.trajectory.status.ok:
         print(f"  Its motion does not last: {made.trajectory.status.message}")
-    verdict = "" if small["stable"] else "; not stable, some small strains release energy: train longer, or on more"
-    print(f"  Small strains see E = {small['E [Pa]']:.3g} Pa and nu = {small['nu']:.3g}{verdict}.")
+    print(f"  {small_strains(small)}")
     if not math.isfinite(result.loss):
         print(
             f"  The first law did not last {total} substeps; begin with fewer, for example --windows {total // 5} {total}."
@@ -322,6 +324,15 @@ def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: 
         write_atomically(run.path("stress.png"), stress_plot(law, truth=made.truth))
         sim.view(made.trajectory, output=run.path("strip.png"), strip=5)
         sim.view(made.trajectory, output=run.path("motion.mp4"))
+
+
+def small_strains(small: dict[str, Any]) -> str:
+    """What the card says of small strains, in a sentence or two."""
+    names = {"E [Pa]": "E = {:.3g} Pa", "nu": "nu = {:.3g}", "K [Pa]": "K = {:.3g} Pa", "mu [Pa]": "mu = {:.3g} Pa"}
+    told = " and ".join(text.format(small[name]) for name, text in names.items() if name in small)
+    verdict = "" if small["stable"] else "; not stable, some small strains release energy: train longer, or on more"
+    seen = f"Small strains see {told}{verdict}." if told else ""
+    return " ".join(filter(None, (seen, small.get("untold"))))
 
 
 def predict(arguments: Arguments, motion: Motion, law: TorchLaw) -> Prediction:

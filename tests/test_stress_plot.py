@@ -6,7 +6,7 @@ import torch
 
 from learn import TorchLaw
 from learn.models.laws import DissipativeReturnMap, HenckyLaw, HyperelasticNetwork
-from learn.models.laws.stiffness import is_stable, isotropic_moduli, stiffness_at_rest
+from learn.models.laws.stiffness import greatest_strains, is_stable, isotropic_moduli, moduli_told, stiffness_at_rest
 from learn.stress_plot import response_of, simple_paths, stress_along, stress_plot
 from sim import StrainRange, materials
 from sim.materials.respond import respond
@@ -72,6 +72,40 @@ def test_stiffness_at_rest_gives_the_moduli(name):
     stiffness = stiffness_at_rest(law)
     assert isotropic_moduli(stiffness) == pytest.approx((2e5, 0.3), rel=1e-9)
     assert is_stable(stiffness) and not is_stable(-stiffness)
+
+
+def stretched(*stretches):
+    """Rest, and one deformation with these principal stretches in turned axes."""
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
+    return np.stack([np.eye(3), Q @ np.diag(stretches)])
+
+
+def test_the_greatest_strains_are_those_of_volume_and_of_shape():
+    volume, shear = greatest_strains(stretched(1.1 * 1.05, 1.1 / 1.05, 1.1))
+    assert volume == pytest.approx(3.0 * np.log(1.1), rel=1e-12)
+    assert shear == pytest.approx(np.sqrt(2.0) * np.log(1.05), rel=1e-12)
+
+
+def test_a_card_gives_the_moduli_that_the_data_tell_and_says_which_they_do_not():
+    """Of a stiffness with K = 1e5 Pa and mu = -2e4 Pa, which without the data would have E < 0."""
+    shear = np.eye(6)
+    shear[:3, :3] -= 1.0 / 3.0
+    volume = np.zeros((6, 6))
+    volume[:3, :3] = 1.0
+    stiffness = 1e5 * volume - 4e4 * shear
+    assert isotropic_moduli(stiffness)[0] < 0.0
+    both = moduli_told(stiffness, stretched(1.1, 1.0, 1.0))
+    assert both == moduli_told(stiffness) and set(both) == {"E [Pa]", "nu", "stable"} and not both["stable"]
+
+    water = moduli_told(stiffness, stretched(1.01, 1.01, 1.01))
+    assert water.pop("untold").startswith("The data strain shape by at most")
+    assert water == {"K [Pa]": pytest.approx(1e5), "stable": True}
+    isochoric = moduli_told(stiffness, stretched(1.01, 1.0 / 1.01, 1.0))
+    assert isochoric.pop("untold").endswith(", which does not tell K, E and nu.")
+    assert isochoric == {"mu [Pa]": pytest.approx(-2e4), "stable": False}
+    nothing = moduli_told(stiffness, np.eye(3))
+    sentence = "The data strain volume by at most 0 and shape by at most 0, which does not tell K, mu, E and nu."
+    assert nothing == {"stable": True, "untold": sentence}
 
 
 @pytest.mark.parametrize("cls", with_prior("conservative", STRESSES))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from learn.autograd import linearise, simulate
-from learn.objectives.base import Objective
+from learn.objectives.base import SquaredObjective
 from learn.problem import Evaluation, Problem, Values
 from learn.simulation import SimulationProblem
 from learn.solve import Iteration
@@ -42,7 +42,7 @@ class StartedRollout(torch.nn.Module):
         return linearise(self.rollout, {**self.start, **values}, directions)
 
 
-class WindowDistance(Objective):
+class WindowDistance(SquaredObjective):
     """Mean squared distance of tracked particles from the recording, for windows that begin at the frames `starts`.
 
     A window's first frame counts for nothing: it is given. It logs `position_error`, the root mean square distance [m].
@@ -52,24 +52,14 @@ class WindowDistance(Objective):
         self.recorded, self.tracked, self.length = recorded, tracked, length
         self.starts = torch.zeros(1, dtype=torch.long)
 
-    def __call__(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        return self._squared(trajectory) / self.length**2
-
-    def metrics(self, trajectory: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        with torch.no_grad():
-            return {"position_error": self._squared(trajectory).sqrt()}
+    def measures(self, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"position_error": self.length * loss.sqrt()}
 
     def residuals(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """sqrt(2 / (frames particles)) (x - x*) / length, [batch, m]."""
         gaps = torch.cat(self._gaps(trajectory), dim=2)
         weight = math.sqrt(2.0 / (gaps.shape[0] * gaps.shape[2])) / self.length
         return weight * gaps.transpose(0, 1).flatten(1)
-
-    def _squared(self, trajectory: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Mean squared distance of each window [batch], in m^2."""
-        gaps = self._gaps(trajectory)
-        sums = [gap.square().sum(-1).mean(0).sum(-1) for gap in gaps]
-        return torch.stack(sums).sum(0) / sum(gap.shape[2] for gap in gaps)
 
     def _gaps(self, trajectory: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """Differences [frame, batch, tracked item, 3] of every body's positions from the recorded ones, in m."""

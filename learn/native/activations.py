@@ -91,13 +91,18 @@ def activation_source(name: str, p: Precision) -> str:
     """C++ text of `activate(z, h, d)`: activation h and slope d of a vector z; needs the types V, I and REAL."""
     helpers = {"gelu": _exponential(p) + _tail(p), "relu": ""}.get(name, _exponential(p))
     if name == "softplus":
-        fit = _interpolant(_logarithm_ratio, 0.0, 1.0 / 9.0, LOGARITHM[p.name])
+        fit = logarithm_fit(p)
     else:
         fit = _interpolant(_tangent_ratio, 0.0, 0.625**2, TANGENT[p.name])
     body = _filled(
         _ACTIVATIONS[name], INVERSE_SQRT_2PI=1.0 / math.sqrt(2.0 * math.pi), POLYNOMIAL=horner(fit, "t")
     )
     return helpers + "    auto activate = [&](V z, V& h, V& d) {" + body + "};\n"
+
+
+def logarithm_fit(p: Precision) -> list[float]:
+    """Coefficients of artanh(w) / w in w^2, for w^2 <= 1/9."""
+    return _interpolant(_logarithm_ratio, 0.0, 1.0 / 9.0, LOGARITHM[p.name])
 
 
 def _exponential(p: Precision) -> str:

@@ -97,18 +97,21 @@ _FEATURES = """
         for (int i = 0; i < 3; ++i) G.m[i][i] -= (REAL)1;
         const M E = sum(sum(G, transposed(G)), product(transposed(G), G));
         symmetric_eigen(E, Q, w);
-        closest_rotation(F, Q, R, x, D);
+        if (ROTATION) {
+            closest_rotation(F, Q, R, x, D);
+            keep(AT_R, R);
+            frame[AT_X] = x, frame[AT_X + 1] = D;
+        }
         keep(AT_F, F);
         keep(AT_Q, Q);
-        keep(AT_R, R);
         for (int i = 0; i < 3; ++i) frame[AT_W + i] = w[i];
-        frame[AT_X] = x, frame[AT_X + 1] = D;
         auto put = [&](int i, V v) { scatter(k.data + (size_t)j0 * WIDTH + i, WIDTH, live, v); };
         VALUE
 """
 
 _ASSEMBLY = """
-        const M F = matrix(AT_F), R = matrix(AT_R);
+        const M F = matrix(AT_F), Q = matrix(AT_Q), R = matrix(AT_R);
+        const V w[3] = {frame[AT_W], frame[AT_W + 1], frame[AT_W + 2]};
         auto c = [&](int i) { return gather(c_.data + (size_t)j0 * WIDTH + i, WIDTH, live); };
         M T;
         VALUE
@@ -116,8 +119,9 @@ _ASSEMBLY = """
 """
 
 _ASSEMBLY_VJP = """
-        const M F = matrix(AT_F), R = matrix(AT_R), A = load((const REAL*)(dT.data + first + j0), live);
-        const V x = frame[AT_X], D = frame[AT_X + 1];
+        const M F = matrix(AT_F), Q = matrix(AT_Q), R = matrix(AT_R);
+        const M A = load((const REAL*)(dT.data + first + j0), live);
+        const V w[3] = {frame[AT_W], frame[AT_W + 1], frame[AT_W + 2]}, x = frame[AT_X], D = frame[AT_X + 1];
         auto c = [&](int i) { return gather(c_.data + (size_t)j0 * WIDTH + i, WIDTH, live); };
         auto put = [&](int i, V v) { scatter(dc.data + (size_t)j0 * WIDTH + i, WIDTH, live, v); };
         M dF;
@@ -126,7 +130,7 @@ _ASSEMBLY_VJP = """
 """
 
 _FEATURES_VJP = """
-        const M F = matrix(AT_F), Q = matrix(AT_Q);
+        const M F = matrix(AT_F), Q = matrix(AT_Q), R = matrix(AT_R);
         const V w[3] = {frame[AT_W], frame[AT_W + 1], frame[AT_W + 2]};
         auto g = [&](int i) { return gather(dk.data + (size_t)j0 * WIDTH + i, WIDTH, live); };
         M dF;
@@ -144,21 +148,24 @@ def lane_stages(features: LaneFeatures, assembly: LaneAssembly, widths: tuple[in
     def scratch(particles: int) -> wp.array:
         return wp.zeros(-(-particles // GROUP) * GROUP * LANE_SCRATCH, dtype=p.real, device="cpu")
 
+    rotation = features.rotation or assembly.rotation
     return join_stages(
-        _feature_kernels(features, widths[0], p), _assembly_kernels(assembly, widths[1], p), GROUP, scratch
+        _feature_kernels(features, widths[0], rotation, p), _assembly_kernels(assembly, widths[1], p), GROUP, scratch
     )
 
 
 @functools.cache
-def _feature_kernels(features: LaneFeatures, width: int, p: Precision) -> tuple[wp.Kernel, wp.Kernel]:
+def _feature_kernels(features: LaneFeatures, width: int, rotation: bool, p: Precision) -> tuple[wp.Kernel, wp.Kernel]:
     real, mats, numbers, ints = p.real, wp.array(dtype=p.mat33), wp.array(dtype=p.real), wp.array(dtype=int)
 
-    @wp.func_native(_text(_FEATURES, features.value, width, p))
+    @wp.func_native(
+        _text(_FEATURES.replace("ROTATION", str(int(rotation))), features.value, width, features.helpers, p)
+    )
     def evaluate(
         block: int, count: int, at: int, after: int, trial: real, F_: mats, C_: mats, scratch: numbers, k: numbers
     ): ...
 
-    @wp.func_native(_text(_FEATURES_VJP, features.vjp, width, p))
+    @wp.func_native(_text(_FEATURES_VJP, features.vjp, width, features.helpers, p))
     def pull_back(block: int, count: int, first: int, add: int, scratch: numbers, dk: numbers, dF_: mats): ...
 
     @wp.kernel(enable_backward=False, module="unique")
@@ -181,10 +188,10 @@ def _feature_kernels(features: LaneFeatures, width: int, p: Precision) -> tuple[
 def _assembly_kernels(assembly: LaneAssembly, width: int, p: Precision) -> tuple[wp.Kernel, wp.Kernel]:
     mats, numbers, ints = wp.array(dtype=p.mat33), wp.array(dtype=p.real), wp.array(dtype=int)
 
-    @wp.func_native(_text(_ASSEMBLY, assembly.value, width, p))
+    @wp.func_native(_text(_ASSEMBLY, assembly.value, width, assembly.helpers, p))
     def assemble(block: int, count: int, at: int, scratch: numbers, c_: numbers, T_: mats): ...
 
-    @wp.func_native(_text(_ASSEMBLY_VJP, assembly.vjp, width, p))
+    @wp.func_native(_text(_ASSEMBLY_VJP, assembly.vjp, width, assembly.helpers, p))
     def pull_back(block: int, count: int, first: int, scratch: numbers, c_: numbers, dT: mats, dc: numbers): ...
 
     @wp.kernel(enable_backward=False, module="unique")
@@ -203,8 +210,8 @@ def _assembly_kernels(assembly: LaneAssembly, width: int, p: Precision) -> tuple
     return law_assembly, law_assembly_vjp
 
 
-def _text(stage: str, value: str, width: int, p: Precision) -> str:
-    """C++ text of a stage around the text of a law."""
+def _text(stage: str, value: str, width: int, helpers: Callable[[Precision], str], p: Precision) -> str:
+    """C++ text of a stage around the text of a law, which may call its helpers."""
     constants = {
         "WIDTH": width, "GROUP": GROUP, "SCRATCH": LANE_SCRATCH,
         "AT_F": _F, "AT_Q": _Q, "AT_W": _W, "AT_R": _R, "AT_X": _X, "AT_DF": _DF,
@@ -212,4 +219,4 @@ def _text(stage: str, value: str, width: int, p: Precision) -> str:
     text = _LOOP.replace("BODY", stage).replace("VALUE", value)
     for name in sorted(constants, key=len, reverse=True):
         text = text.replace(name, str(constants[name]))
-    return native(HEAD + algebra(p) + text, p)
+    return native(HEAD + algebra(p) + helpers(p) + text, p)

@@ -1,6 +1,6 @@
 """Recorded frames of material points on the device, and what each collider did between them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import warp as wp
@@ -10,6 +10,14 @@ from sim.mpm.strain_watch import StrainWatch
 
 if TYPE_CHECKING:
     from sim.rollout import Rollout
+
+
+class _HostField(NamedTuple):
+    """One field in the memory of a CPU: recorded frames [room, particle], stored states [slot, particle], adjoint [particle]."""
+
+    frames: np.ndarray
+    states: np.ndarray
+    adjoint: np.ndarray
 
 
 class ParticleFrames(FrameBuffers):
@@ -25,7 +33,8 @@ class ParticleFrames(FrameBuffers):
         shape = (self.room, len(model.colliders), model.batch)
         self.wrenches = np.zeros((*shape, 6), model.precision.numpy)
         self.poses = np.zeros((*shape, 7), model.precision.numpy)
-        self.adjoints: dict[str, wp.array] = {}
+        self.adjoints: dict[str, wp.array | np.ndarray] = {}
+        self._host = self._views() if model.device.is_cpu else None
         self.dwrench: np.ndarray | None = None
         self.strains = StrainWatch(rollout)
 
@@ -40,7 +49,11 @@ class ParticleFrames(FrameBuffers):
         """Copy the state in a slot, the poses and the mean wrench since the last frame."""
         states, row, count = self.rollout.solver.states, frame % self.room, self.size
         for name, array in self.fields.items():
-            wp.copy(array, states.fields[name], dest_offset=row * count, src_offset=slot * count, count=count)
+            if self._host is None:
+                wp.copy(array, states.fields[name], dest_offset=row * count, src_offset=slot * count, count=count)
+            else:
+                host = self._host[name]
+                host.frames[row] = host.states[slot]
         self.strains.look(step, slot)
         if self.rollout.model.colliders:
             self._capture_colliders(frame, step)
@@ -97,17 +110,30 @@ class ParticleFrames(FrameBuffers):
             used.add(field)
         for field in used:
             flat = host[field].reshape(-1, *_tail(self.fields[field]))
-            self.adjoints[field] = wp.array(flat, dtype=self.fields[field].dtype, device=model.device)
+            kind = self.fields[field].dtype
+            plain = self._host is not None
+            self.adjoints[field] = host[field] if plain else wp.array(flat, dtype=kind, device=model.device)
 
     def add_adjoint(self, step: int) -> None:
         frame = self.frame_of(step)
         if frame is None:
             return
         for field, seeds in self.adjoints.items():
-            target = self.rollout.solver.adjoint.fields[field]
-            first = frame * self.size
-            part = seeds[first : first + self.size]
-            wp.map(wp.add, target, part, out=target) if target.device.is_cuda else _add_in_place(target, part)
+            if self._host is None:
+                target, first = self.rollout.solver.adjoint.fields[field], frame * self.size
+                wp.map(wp.add, target, seeds[first : first + self.size], out=target)
+            else:
+                self._host[field].adjoint[:] += seeds[frame]
+
+    def _views(self) -> dict[str, "_HostField"]:
+        """The arrays of every recorded field as NumPy sees them, made once: making one costs more than copying a frame."""
+        solver, size = self.rollout.solver, self.size
+        view = lambda array: array.numpy().reshape(-1, size, *_tail(array))  # noqa: E731
+        adjoint = solver.adjoint.fields
+        return {
+            name: _HostField(view(array), view(solver.states.fields[name]), adjoint[name].numpy())
+            for name, array in self.fields.items()
+        }
 
     def before_retreat(self, step: int) -> None:
         """Set the adjoint of the wrench for the substeps that end at `step` or before, back to the frame below."""
@@ -115,11 +141,6 @@ class ParticleFrames(FrameBuffers):
             return
         frame = self.frame_after(step)
         self.rollout.solver.work.dwrench.assign((self.dwrench[frame] / self._span(frame)).reshape(-1, 6))
-
-
-def _add_in_place(target: wp.array, part: wp.array) -> None:
-    view = target.numpy()
-    view += part.numpy()
 
 
 def _tail(array: wp.array) -> tuple[int, ...]:

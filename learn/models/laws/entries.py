@@ -6,6 +6,7 @@ from collections.abc import Callable
 import warp as wp
 
 from learn.models.laws.strain import PLASTIC_SCALE
+from learn.native import plastic
 from learn.pointwise import Assembly, Features
 from sim.precision import Precision
 
@@ -92,7 +93,7 @@ def correction(p: Precision) -> Callable:
     return corrected
 
 
-NO_FEATURES = Features(no_features, 1, no_features_vjp)
+NO_FEATURES = Features(no_features, 1, no_features_vjp, lanes=plastic.NO_FEATURES)
 ENTRIES = Features(entries, 9, entries_vjp)
 FIRST_PIOLA_STRESS = Assembly(first_piola_stress, 9)
 CORRECTION = Assembly(correction, 9)

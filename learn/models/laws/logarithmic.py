@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import warp as wp
 
-from learn.models.laws.flow import flow_of, flow_of_vjp
+from learn.models.laws.flow import BRISK, FLOOR, UNIT, flow_of, flow_of_vjp
+from learn.native import plastic
 from learn.pointwise import Assembly, Features
 from sim.linalg.spectral import (
     exponential_quotients,
@@ -86,7 +87,7 @@ def strain_state(scale: float) -> Features:
 
         return vjp
 
-    return Features(strain_state_of, 3, strain_state_vjp)
+    return Features(strain_state_of, 3, strain_state_vjp, lanes=plastic.strain_state(scale, FINE))
 
 
 @functools.cache
@@ -113,7 +114,8 @@ def flow_law(scale: float, smoothing: float) -> Assembly:
 
         return attach_return_map_vjp(reduced, _reduced_strain_vjp(p, scale, smoothing), p, 3)
 
-    return Assembly(reduced_strain, 3)
+    lanes = plastic.flow_law(scale, smoothing, UNIT, FLOOR, BRISK)
+    return Assembly(reduced_strain, 3, lanes=lanes)
 
 
 @functools.cache
@@ -158,4 +160,4 @@ def hencky_stress(p: Precision) -> Callable:
     return stress
 
 
-HENCKY_STRESS = Assembly(hencky_stress, 2)
+HENCKY_STRESS = Assembly(hencky_stress, 2, lanes=plastic.HENCKY_STRESS)

@@ -224,9 +224,9 @@ STRETCHES_STRAIN_VOLUME = Features(
     stretches_strain_volume, 13, stretches_strain_volume_vjp, lanes=lanes.STRETCHES_STRAIN_VOLUME
 )
 STRETCH = Features(stretch_entries, 6, stretch_entries_vjp)
-STRETCH_INVARIANTS = Features(stretch_invariants, 3, stretch_invariants_vjp)
+STRETCH_INVARIANTS = Features(stretch_invariants, 3, stretch_invariants_vjp, lanes=lanes.STRETCH_INVARIANTS)
 ROTATED_STRESS = Assembly(rotated_stress, 9, lanes=lanes.ROTATED_STRESS)
 ROTATED_CORRECTION = Assembly(rotated_correction, 9, lanes=lanes.rotated_correction(PLASTIC_SCALE))
-INVARIANT_STRESS = Assembly(invariant_stress, 3)
+INVARIANT_STRESS = Assembly(invariant_stress, 3, lanes=lanes.INVARIANT_STRESS)
 GREEN_STRESS = Assembly(green_stress, 2)
 ISOTROPIC_STRESS = Assembly(isotropic_stress, 4)
