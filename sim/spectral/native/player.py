@@ -28,7 +28,8 @@ class Player:
     def combine(self, pairs: Sequence[tuple[Any, Any]], out: Any) -> None:
         """Note a sum of products."""
         if self.arrays.tape is not None:
-            self.arrays.tape.note(Operation.COMBINE, out, *(operand for pair in pairs for operand in pair))
+            operation = Operation.COMBINE if len(pairs) > 1 else Operation.MULTIPLY
+            self.arrays.tape.note(operation, out, *(operand for pair in pairs for operand in pair))
 
     def advance(self, substeps: int) -> bool:
         """Steps from the solver's slot on; False if the equation cannot be noted, and nothing was done."""
