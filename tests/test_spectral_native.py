@@ -1,5 +1,7 @@
 """Steps replayed by compiled code: its transforms and operations, and the same numbers as without it."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -195,16 +197,21 @@ def test_sizes_with_other_primes_run_without_compiled_code():
     assert np.abs(fields[0] - fields[1]).max() < 1e-5  # of two resolutions
 
 
-def test_an_equation_that_cannot_be_noted_runs_as_it_is(monkeypatch):
+def test_an_equation_that_cannot_be_noted_runs_as_it_is_and_says_so(monkeypatch):
     class Cubed(equations.AllenCahn, abstract=True):
         def products(self, xp, p, f, out):
             out[0][...] = p["saturation"] * f[0] ** 3
 
     noted, played, advance = [], [], Player.advance
     monkeypatch.setattr(Player, "advance", lambda *a: played.append(advance(*a)) or played[-1])
-    for kind in (equations.AllenCahn, Cubed):
-        noted.append(both_ways(line(kind(diffusivity=0.05), 0.05, batch=3)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for kind in (equations.AllenCahn, Cubed):
+            noted.append(both_ways(line(kind(diffusivity=0.05), 0.05, batch=3)))
     assert set(played) == {True, False}
+    (said,) = (str(entry.message) for entry in caught)  # once, not at every step
+    assert said.startswith("Cubed: its steps run without compiled code")
+    assert "unsupported operand type(s) for **" in said
     for one, other in zip(*noted, strict=True):
         assert all(np.allclose(one[name], other[name], rtol=1e-11, atol=1e-13) for name in one)
 

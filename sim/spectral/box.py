@@ -32,7 +32,8 @@ class PeriodicBox:
 
     Args:
         lengths: of its sides (Lx, Ly, ...) [m]; one number for a box in one dimension.
-        resolution: even numbers of points (nx, ny, ...) along them. Arrays have the axes [nz, ny, nx].
+        resolution: even numbers of points (nx, ny, ...) along them. Arrays have the axes [nz, ny, nx]. In one dimension
+            numbers without other prime factors than 2, 3 and 5 run in compiled code on the CPU.
 
     A field is what its kept Fourier modes make of it: those which products of the equation's degree do not alias (two
     thirds of them for a quadratic equation). What an initial field has beyond is not part of the simulation, and
