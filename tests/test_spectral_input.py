@@ -50,6 +50,7 @@ def test_a_box_refuses_what_is_no_periodic_grid(lengths, resolution, words):
     [
         (np.zeros((16, 16), complex), ("real numbers", "complex")),
         (np.zeros((8, 8)), ("[16, 16]", "[8, 8]")),
+        (np.zeros((0, 16, 16)), ("[16, 16]", "[0, 16, 16]")),
         (np.full((16, 16), np.nan), ("finite", "nan")),
         (np.zeros((16, 16), bool), ("dtype bool",)),
         ("fast", ("dtype",)),
@@ -60,6 +61,21 @@ def test_a_box_refuses_what_is_no_periodic_grid(lengths, resolution, words):
 )
 def test_a_box_refuses_initial_fields_that_do_not_fit(given, words):
     refused(lambda: flow_box(vorticity=given), "vorticity", *words)
+
+
+def test_a_box_larger_than_the_memory_is_refused_before_it_is_sampled():
+    box = PeriodicBox((SIDE, SIDE), (10**6, 10**6))
+    flow = equations.NavierStokes2D(viscosity=0.1)
+    refused(lambda: box.add_field(flow, vorticity=0.0), "1000000 x 1000000 points", "8e+03 GB", "lower")
+
+
+def test_a_rollout_refuses_what_is_no_table_of_values_and_no_substep():
+    rollout = flow_box().build(dt=0.1).rollout(2)
+    refused(lambda: rollout.forward([0.1]), "values", "by name", "list")
+    for step in (-1, 1.5, True):
+        refused(lambda step=step: rollout.forward(first_step=step), "first_step", "from 0 on", repr(step))
+    rollout.forward()
+    refused(lambda: rollout.backward(None), "adjoints by name", "NoneType")
 
 
 def test_fronts_and_noise_inside_a_box_are_not_refused():
@@ -152,6 +168,28 @@ def test_a_step_beyond_the_advective_limit_is_refused_with_the_limit():
     trajectory = rollout.forward(check=False)
     assert trajectory.status.code == sim.Code.CFL
     assert trajectory.frame_count == trajectory.status.step + 1
+
+
+def steep(convection: float):
+    box = PeriodicBox(SIDE, 64)
+    equation = equations.KortewegDeVries(dispersion=1e-3, convection=convection)
+    box.add_field(equation, elevation=lambda x: np.sin(x), name="wave")
+    return box.build(dt=0.05, dtype="float64").rollout(3)
+
+
+def test_the_advective_limit_is_that_of_the_values_given():
+    """Not of those the equation was made with: a flow of speed a u whose a is handed to `forward`."""
+    assert steep(100.0).forward({"wave.convection": 1.0}).status.ok
+    status = steep(1.0).forward({"wave.convection": 100.0}, check=False).status
+    assert (status.code, status.step) == (sim.Code.CFL, 0)
+    assert "at a speed of 100 m/s" in status.message
+    box = PeriodicBox((SIDE, SIDE), (16, 16))
+    fluids = equations.StokesTransport(viscosity=[1.0, 1.0], diffusivity=0.1)
+    box.add_field(fluids, concentration=1.0, stress=lambda x, y: np.stack([np.sin(y), np.sin(x), np.cos(x)], axis=-1))
+    rollout = box.build(dt=0.1, dtype="float64", batch=2).rollout(3)
+    assert rollout.forward().status.ok
+    status = rollout.forward({"field.viscosity": [1.0, 1e-3]}, check=False).status
+    assert (status.code, status.step, status.index) == (sim.Code.CFL, 0, 1)
 
 
 def test_a_blow_up_is_traced_to_the_first_step_that_was_too_long():

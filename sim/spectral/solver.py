@@ -35,7 +35,7 @@ class SpectralSolver:
         self.states = SpectralStates(model, self.basis, slots)
         self.adjoint = SpectralAdjoint(model, self.basis, 1)
         self.rate = model.equation.make_rate(model, binding, self.basis.transform)
-        self._watch = Watch(model, self.basis)
+        self._watch = Watch(model, binding, self.basis)
         self.step, self.slot, self.first_step = 0, 0, 0
         arrays, dtype = model.arrays, complex_of(model.precision)
         self._dtype = dtype
