@@ -162,7 +162,9 @@ class Rollout:
             progress: called with the number of substeps done, at every recorded frame.
             check: raise `SimulationError` when the run fails; otherwise the trajectory ends there and its status says why.
         """
-        kept_values = _copies(values or {})
+        if isinstance(first_step, bool) or not isinstance(first_step, (int, np.integer)) or first_step < 0:
+            raise InputError(f"first_step: expected a whole number from 0 on, got {first_step!r}; correct it.")
+        kept_values = _copies({} if values is None else values)
         self.binding.set(kept_values)
         start = self.binding.initial_state() if state is None else self._checked(state)
         self._begin()
@@ -403,6 +405,8 @@ class Rollout:
 def _copies(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The values as arrays of their own: a caller may change theirs between forward and backward."""
     copies = {}
+    if not isinstance(values, Mapping):
+        raise InputError(f"values: expected parameter values by name, got {type(values).__name__}; give a dictionary.")
     for name, value in values.items():
         try:
             copies[name] = np.array(value)
