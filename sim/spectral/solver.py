@@ -41,7 +41,7 @@ class SpectralSolver:
         self._dtype = dtype
         shape = (model.components, model.batch, *model.grid.modes)
         rates = (slots if gradient else 1, model.evaluations, *shape)
-        self._rates = arrays.empty(rates, dtype)
+        self._rates = arrays.empty(rates, dtype) if binding.has_rate else arrays.zeros(rates, dtype)
         fields = (rates[0], model.evaluations, self.rate.inputs, model.batch, *model.grid.shape)
         self._fields = arrays.empty(fields, model.precision.numpy)
         self._scratch, self._stage, self._sum = (arrays.empty(shape, dtype) for _ in range(3))
