@@ -7,7 +7,7 @@ from sim.measure import energies, momentum
 from sim.model import Model
 from sim.parameter import Parameter, ParameterSpec
 from sim.recording import Recording
-from sim.rollout import Gradients, Rollout
+from sim.rollout import Gradients, Rollout, RunInterrupted
 from sim.scene import Scene
 from sim.status import Code, SimulationError, Status
 from sim.strain_range import StrainRange
@@ -27,6 +27,7 @@ __all__ = [
     "PliantError",
     "Recording",
     "Rollout",
+    "RunInterrupted",
     "Scene",
     "SimulationError",
     "Status",

@@ -115,6 +115,8 @@ class FrameBuffers(abc.ABC):
 
         Errors: `InputError` for a name that was not recorded, a wrong shape, or what is no number.
         """
+        if not isinstance(adjoints, Mapping):
+            raise InputError(f"backward: expected adjoints by name, got {type(adjoints).__name__}; give a dictionary.")
         expected, checked = self.shapes(), {}
         for name, given in adjoints.items():
             try:

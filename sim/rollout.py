@@ -37,6 +37,15 @@ class Record:
     first_step: int
     status: Status
     good: State | None = None  # where the run failed, the last state before that
+    recorded: int = -1  # the last substep whose frame has been kept
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """A forward run was interrupted; `trajectory` holds the frames it had recorded, with a status that says so."""
+
+    def __init__(self, trajectory: Trajectory):
+        super().__init__(trajectory.status.message)
+        self.trajectory = trajectory
 
 
 @dataclasses.dataclass
@@ -161,8 +170,13 @@ class Rollout:
             first_step: substep at which that state stands, for the time stamps.
             progress: called with the number of substeps done, at every recorded frame.
             check: raise `SimulationError` when the run fails; otherwise the trajectory ends there and its status says why.
+
+        Errors: `InputError` for what does not fit, `SimulationError` for a run that fails, and `RunInterrupted`, a
+            `KeyboardInterrupt` with the frames recorded so far.
         """
-        kept_values = _copies(values or {})
+        if isinstance(first_step, bool) or not isinstance(first_step, (int, np.integer)) or first_step < 0:
+            raise InputError(f"first_step: expected a whole number from 0 on, got {first_step!r}; correct it.")
+        kept_values = _copies({} if values is None else values)
         self.binding.set(kept_values)
         start = self.binding.initial_state() if state is None else self._checked(state)
         self._begin()
@@ -174,7 +188,14 @@ class Rollout:
         self._token, self._last = -1, None
         self._buffers.begin()
         self.solver.begin(first_step)
-        done = self._run(record, progress)
+        try:
+            done = self._run(record, progress)
+        except KeyboardInterrupt:
+            if record.recorded < 0:
+                raise
+            sentence = f"interrupted; its frames end at substep {record.recorded} of {self.steps}"
+            record.status = Status(Code.UNFINISHED, record.recorded, message=sentence)
+            raise RunInterrupted(self._buffers.trajectory(record, record.recorded)) from None
         record.status = dataclasses.replace(record.status, warnings=self._buffers.warnings(first_step))
         self._token, self._last, self._unfinished = record.token, record, not record.status.ok
         trajectory = self._buffers.trajectory(record, done)
@@ -338,6 +359,7 @@ class Rollout:
             for stop in self._stops(first, last):
                 if done == 0:
                     self._buffers.take(0, 0, record)
+                    record.recorded = 0
                 self.solver.advance(stop - done)
                 done = stop
                 record.status = self.solver.status()
@@ -347,6 +369,7 @@ class Rollout:
                     return step
                 if self._buffers.frame_of(stop) is not None:
                     self._buffers.take(stop, stop - first, record)
+                    record.recorded = stop
                     if progress:
                         progress(stop)
         return self.steps
@@ -403,6 +426,8 @@ class Rollout:
 def _copies(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The values as arrays of their own: a caller may change theirs between forward and backward."""
     copies = {}
+    if not isinstance(values, Mapping):
+        raise InputError(f"values: expected parameter values by name, got {type(values).__name__}; give a dictionary.")
     for name, value in values.items():
         try:
             copies[name] = np.array(value)

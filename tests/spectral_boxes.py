@@ -72,6 +72,22 @@ def model_of(name: str, *, batch: int = 1, resolution: int | None = None, **opti
     return box_of(name, resolution, batch).build(batch=batch, **settings)
 
 
+def random_state(model, rng: np.random.Generator) -> np.ndarray:
+    """Coefficients [component, batch, *modes] of a random state of the equation."""
+    solver = model.rollout(1).solver
+    state = solver.states.coefficients[0][0]
+    fields = rng.standard_normal((model.components, model.batch, *model.grid.shape))
+    solver.basis.to_state(fields, state)
+    return state.copy()
+
+
+def rate_of(solver, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """N at a state, and the fields on the points that its adjoint needs."""
+    out, fields = np.empty_like(state), solver.rate.transform.empty(max(1, solver.rate.inputs))
+    solver.rate.evaluate(state, None, fields, out)
+    return out, fields
+
+
 def weighted_loss(trajectory, seed: int = 0):
     """A loss that is quadratic in everything recorded, and its derivatives: what an audit asks for."""
     rng, loss, adjoints = np.random.default_rng(seed), 0.0, {}

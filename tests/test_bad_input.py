@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sim import Code, InputError, Scene, SimulationError
+from sim import Code, InputError, RunInterrupted, Scene, SimulationError
 from sim.materials import FixedCorotated, Fluid, NeoHookean
 from sim.mpm.state import State
 from sim.shapes import Box, Mesh, Plane, Points, Sphere
@@ -507,8 +507,12 @@ def test_an_interrupted_run_cannot_be_walked_back_and_does_not_harm_the_next(mod
     def interrupt(done):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         rollout.forward(progress=interrupt)
+    assert isinstance(caught.value, RunInterrupted)
+    kept = caught.value.trajectory
+    assert (kept.status.code, kept.status.step, kept.frame_count) == (Code.UNFINISHED, 5, 2)
+    assert all(np.array_equal(expected[name][:2], kept[name]) for name in expected)
     refused(lambda: rollout.backward({}), "call rollout.forward() first")
     again = rollout.forward()
     assert all(np.array_equal(expected[name], again[name]) for name in expected)

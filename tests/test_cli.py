@@ -5,8 +5,10 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+import sim
 from scenes import registry
 from scenes.cli import COMMANDS, main
 from sim.errors import InputError
@@ -146,6 +148,31 @@ def test_an_interruption_has_its_own_status(capsys, monkeypatch):
 
     monkeypatch.setattr("scenes.cli.execute", interrupt)
     assert answer(capsys, "list")[0] == 130
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".traj"])
+def test_an_interrupted_run_saves_the_frames_it_has(suffix, tmp_path, capsys, monkeypatch):
+    import tqdm
+
+    class Impatient(tqdm.tqdm):
+        def update(self, n=1):
+            if self.n + n > 30:
+                raise KeyboardInterrupt
+            return super().update(n)
+
+    monkeypatch.setattr(tqdm, "tqdm", Impatient)
+    output = tmp_path / f"run{suffix}"
+    status, out, err = answer(capsys, "run", "kuramoto_sivashinsky", "--steps", 100, "--record-every", 10, "--output", output)
+    assert status == 130
+    assert out == ""
+    assert f"its frames end at substep 40 of 100; saved 5 of them in {output}" in err
+    monkeypatch.undo()
+    whole = tmp_path / "whole.npz"
+    assert answer(capsys, "run", "kuramoto_sivashinsky", "--steps", 100, "--record-every", 10, "--output", whole)[0] == 0
+    kept, complete = sim.Trajectory.load(output), sim.Trajectory.load(whole)
+    assert kept.status.code == sim.Code.UNFINISHED
+    assert np.array_equal(kept["flame.velocity"], complete["flame.velocity"][:5])
+    assert np.array_equal(kept.times, complete.times[:5])
 
 
 def test_a_defect_is_not_hidden(monkeypatch):

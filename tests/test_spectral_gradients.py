@@ -6,7 +6,7 @@ import pytest
 import sim
 from sim.spectral import INTEGRATORS, equations
 from sim.spectral.equation import kinds
-from tests.spectral_boxes import EQUATIONS, model_of, weighted_loss
+from tests.spectral_boxes import EQUATIONS, model_of, random_state, rate_of, weighted_loss
 
 STEPS = 50
 NO_POLYNOMIALS = {"ActiveFluid", "KineticActiveFluid"}  # their flow solves an equation
@@ -31,25 +31,9 @@ def test_gradients_agree_for_every_integrator(name, integrator):
     assert report.ok and max(p.error for p in report.parameters) <= 1e-6, f"{integrator}\n{report}"
 
 
-def random_state(model, rng: np.random.Generator) -> np.ndarray:
-    """Coefficients [component, batch, *modes] of a random state of the equation."""
-    solver = model.rollout(1).solver
-    state = solver.states.coefficients[0][0]
-    fields = rng.standard_normal((model.components, model.batch, *model.grid.shape))
-    solver.basis.to_state(fields, state)
-    return state.copy()
-
-
 def inner(model, a: np.ndarray, b: np.ndarray) -> float:
     """Mean over the points of a b, summed over components and environments."""
     return float((model.grid.weights * np.real(np.conj(a) * b)).sum())
-
-
-def rate_of(solver, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """N at a state, and the fields on the points that its adjoint needs."""
-    out, fields = np.empty_like(state), solver.rate.transform.empty(max(1, solver.rate.inputs))
-    solver.rate.evaluate(state, None, fields, out)
-    return out, fields
 
 
 @pytest.mark.parametrize("name", sorted(set(EQUATIONS) - {"AdvectionDiffusion"} - NO_POLYNOMIALS))

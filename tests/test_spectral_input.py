@@ -11,7 +11,7 @@ from learn import Adam, Budget, SimulationProblem, Simulator, Unknown, simulate,
 from learn.objectives import TrajectoryMatching
 from sim.spectral import INTEGRATORS, Equation, PeriodicBox, equations, fft
 from sim.spectral import model as spectral_model
-from sim.spectral.arrays import TorchArrays
+from sim.spectral.arrays import HostArrays, TorchArrays
 from tests.spectral_boxes import EQUATIONS, SIDE, box_of, model_of, weighted_loss
 
 
@@ -50,6 +50,7 @@ def test_a_box_refuses_what_is_no_periodic_grid(lengths, resolution, words):
     [
         (np.zeros((16, 16), complex), ("real numbers", "complex")),
         (np.zeros((8, 8)), ("[16, 16]", "[8, 8]")),
+        (np.zeros((0, 16, 16)), ("[16, 16]", "[0, 16, 16]")),
         (np.full((16, 16), np.nan), ("finite", "nan")),
         (np.zeros((16, 16), bool), ("dtype bool",)),
         ("fast", ("dtype",)),
@@ -60,6 +61,21 @@ def test_a_box_refuses_what_is_no_periodic_grid(lengths, resolution, words):
 )
 def test_a_box_refuses_initial_fields_that_do_not_fit(given, words):
     refused(lambda: flow_box(vorticity=given), "vorticity", *words)
+
+
+def test_a_box_larger_than_the_memory_is_refused_before_it_is_sampled():
+    box = PeriodicBox((SIDE, SIDE), (10**6, 10**6))
+    flow = equations.NavierStokes2D(viscosity=0.1)
+    refused(lambda: box.add_field(flow, vorticity=0.0), "1000000 x 1000000 points", "8e+03 GB", "lower")
+
+
+def test_a_rollout_refuses_what_is_no_table_of_values_and_no_substep():
+    rollout = flow_box().build(dt=0.1).rollout(2)
+    refused(lambda: rollout.forward([0.1]), "values", "by name", "list")
+    for step in (-1, 1.5, True):
+        refused(lambda step=step: rollout.forward(first_step=step), "first_step", "from 0 on", repr(step))
+    rollout.forward()
+    refused(lambda: rollout.backward(None), "adjoints by name", "NoneType")
 
 
 def test_fronts_and_noise_inside_a_box_are_not_refused():
@@ -154,6 +170,28 @@ def test_a_step_beyond_the_advective_limit_is_refused_with_the_limit():
     assert trajectory.frame_count == trajectory.status.step + 1
 
 
+def steep(convection: float):
+    box = PeriodicBox(SIDE, 64)
+    equation = equations.KortewegDeVries(dispersion=1e-3, convection=convection)
+    box.add_field(equation, elevation=lambda x: np.sin(x), name="wave")
+    return box.build(dt=0.05, dtype="float64").rollout(3)
+
+
+def test_the_advective_limit_is_that_of_the_values_given():
+    """Not of those the equation was made with: a flow of speed a u whose a is handed to `forward`."""
+    assert steep(100.0).forward({"wave.convection": 1.0}).status.ok
+    status = steep(1.0).forward({"wave.convection": 100.0}, check=False).status
+    assert (status.code, status.step) == (sim.Code.CFL, 0)
+    assert "at a speed of 100 m/s" in status.message
+    box = PeriodicBox((SIDE, SIDE), (16, 16))
+    fluids = equations.StokesTransport(viscosity=[1.0, 1.0], diffusivity=0.1)
+    box.add_field(fluids, concentration=1.0, stress=lambda x, y: np.stack([np.sin(y), np.sin(x), np.cos(x)], axis=-1))
+    rollout = box.build(dt=0.1, dtype="float64", batch=2).rollout(3)
+    assert rollout.forward().status.ok
+    status = rollout.forward({"field.viscosity": [1.0, 1e-3]}, check=False).status
+    assert (status.code, status.step, status.index) == (sim.Code.CFL, 0, 1)
+
+
 def test_a_blow_up_is_traced_to_the_first_step_that_was_too_long():
     """The speeds are looked at every 32 steps; this run is over after ten, and was too fast from the start."""
     box = PeriodicBox(60.0, 256)
@@ -232,14 +270,31 @@ def test_damaged_descriptions_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_a_run_continued_from_its_state_is_the_run(integrator):
-    model = model_of("KortewegDeVries", integrator=integrator)
-    whole = model.rollout(20).forward()["field.elevation"][-1]
-    half = model.rollout(10)
+@pytest.mark.parametrize("name", sorted(set(EQUATIONS) - {"ActiveFluid", "KineticActiveFluid"}))  # these take their time
+def test_a_run_continued_from_its_state_is_the_run(name, integrator):
+    """An equation without a nonlinear term has no history of one."""
+    model = model_of(name, integrator=integrator)
+    whole = model.rollout(12).forward()
+    half = model.rollout(6)
     half.forward()
-    rest = half.forward(state=half.final_state(), first_step=10)
-    assert rest.times[0] == pytest.approx(10 * model.dt)
-    assert np.abs(rest["field.elevation"][-1] - whole).max() < 1e-12 * np.abs(whole).max()
+    rest = half.forward(state=half.final_state(), first_step=6)
+    assert rest.times[0] == pytest.approx(6 * model.dt)
+    for field in whole:
+        assert np.abs(rest[field][-1] - whole[field][-1]).max() < 1e-12 * np.abs(whole[field]).max()
+
+
+@pytest.mark.parametrize("integrator", ["ETDRK2", "SBDF3"])
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_nothing_is_read_before_it_is_written(name, integrator, monkeypatch):
+    """Forward, backward and on from the last state, where all fresh memory is not a number."""
+    monkeypatch.setattr(HostArrays, "empty", lambda self, shape, dtype: np.full(shape, np.nan, dtype))
+    rollout = model_of(name, integrator=integrator).rollout(4, record_every=2)
+    trajectory = rollout.forward()
+    gradients = rollout.backward(weighted_loss(trajectory)[1])
+    state = rollout.final_state()
+    rollout.forward(state=state, first_step=4)
+    held = (*trajectory.values(), *gradients.values(), *gradients.state.arrays().values(), *state.arrays().values())
+    assert all(np.isfinite(array).all() for array in held)
 
 
 @pytest.mark.parametrize("name", ["KortewegDeVries", "NavierStokes2D", "NavierStokes3D"])

@@ -1,5 +1,7 @@
 """Steps replayed by compiled code: its transforms and operations, and the same numbers as without it."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,43 @@ def test_noted_operations_are_those_of_numpy(count, dtype):
     assert np.allclose(total, 1.0 + real[0, 0].mean(axis=1, dtype=float), rtol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("spent", [True, False])
+@pytest.mark.parametrize("points", [8, 50, 256])
+def test_a_product_that_only_its_transform_reads_is_made_on_the_way(points, spent, dtype):
+    """By another field or itself, times a number or one an environment; the room for it is not written."""
+    rng, p, rows = np.random.default_rng(points), precision(dtype), 19
+    a, b = rng.standard_normal((2, rows, points)).astype(p.numpy)
+    column = rng.standard_normal((rows, 1)).astype(p.numpy)
+    for one, other, number in ((a, b, None), (a, a, None), (a, b, -0.5), (b, a, column)):
+        room, modes = np.full_like(a, np.nan), np.empty((rows, points // 2), np.result_type(p.numpy, 1j))
+        tape = Tape(p, rows)
+        tape.note(Operation.MULTIPLY, room, one, other)
+        if number is not None:
+            tape.note(Operation.MULTIPLY, room, room, number)
+        tape.transform(Operation.TO_MODES, modes, room, None, spent=spent)
+        tape.replay()
+        made = one * other if number is None else one * other * p.numpy(number)
+        expected = np.fft.rfft(made.astype(float), norm="forward")[:, : points // 2]
+        assert np.abs(modes - expected).max() < 8.0 * p.epsilon * np.log2(points) * np.abs(made).max()
+        assert np.isnan(room).all() == spent
+        assert len(tape.part(lambda operation: operation == Operation.MULTIPLY)) == (
+            0 if spent else 1 + (number is not None)
+        )
+
+
+def test_what_is_read_again_is_written_before_its_transform():
+    p, values = precision("float64"), np.linspace(0.0, 1.0, 16).reshape(2, 8)
+    room, modes = np.zeros_like(values), np.zeros((2, 4), complex)
+    tape = Tape(p, 2)
+    tape.note(Operation.MULTIPLY, room, values, values)
+    tape.note(Operation.ADD, room, room, values)
+    tape.transform(Operation.TO_MODES, modes, room, None, spent=True)  # a sum is no product
+    tape.replay()
+    assert np.allclose(room, values**2 + values)
+    assert np.allclose(modes, np.fft.rfft(room, norm="forward")[:, :4])
+
+
 def both_ways(model, values=None) -> tuple:
     rollout = model.rollout(13, record_every=4, control_every=5)
     trajectory = rollout.forward(values)
@@ -158,16 +197,21 @@ def test_sizes_with_other_primes_run_without_compiled_code():
     assert np.abs(fields[0] - fields[1]).max() < 1e-5  # of two resolutions
 
 
-def test_an_equation_that_cannot_be_noted_runs_as_it_is(monkeypatch):
+def test_an_equation_that_cannot_be_noted_runs_as_it_is_and_says_so(monkeypatch):
     class Cubed(equations.AllenCahn, abstract=True):
         def products(self, xp, p, f, out):
             out[0][...] = p["saturation"] * f[0] ** 3
 
     noted, played, advance = [], [], Player.advance
     monkeypatch.setattr(Player, "advance", lambda *a: played.append(advance(*a)) or played[-1])
-    for kind in (equations.AllenCahn, Cubed):
-        noted.append(both_ways(line(kind(diffusivity=0.05), 0.05, batch=3)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for kind in (equations.AllenCahn, Cubed):
+            noted.append(both_ways(line(kind(diffusivity=0.05), 0.05, batch=3)))
     assert set(played) == {True, False}
+    (said,) = (str(entry.message) for entry in caught)  # once, not at every step
+    assert said.startswith("Cubed: its steps run without compiled code")
+    assert "unsupported operand type(s) for **" in said
     for one, other in zip(*noted, strict=True):
         assert all(np.allclose(one[name], other[name], rtol=1e-11, atol=1e-13) for name in one)
 

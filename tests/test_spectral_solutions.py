@@ -6,7 +6,7 @@ from scipy.integrate import solve_ivp
 
 from sim.spectral import INTEGRATORS, PeriodicBox, equations
 from sim.spectral.functions import phi, phi_values
-from tests.spectral_boxes import SIDE, model_of
+from tests.spectral_boxes import EQUATIONS, SIDE, model_of, random_state, rate_of
 
 ROUND_OFF = 1e-12  # of sums over a few thousand steps and points
 
@@ -21,6 +21,25 @@ def box_with(equation, lengths, resolution, **initial) -> PeriodicBox:
     box = PeriodicBox(lengths, resolution)
     box.add_field(equation, **initial)
     return box
+
+
+@pytest.mark.parametrize("points", [14, 16, 18])
+@pytest.mark.parametrize("name", sorted(set(EQUATIONS) - {"AdvectionDiffusion", "ActiveFluid", "KineticActiveFluid"}))
+def test_products_are_not_aliased(name, points):
+    """N of a state with all kept modes is the same on twice as many points along every axis."""
+    coarse, fine = (model_of(name, resolution=n) for n in (points, 2 * points))
+    cut, large = coarse.grid.cuts[0], fine.grid.cuts[0]
+    ends = np.r_[0 : cut + 1, 2 * large + 1 - cut : 2 * large + 1]  # modes 0..cut and -cut..-1 of the fine grid
+    kept = (slice(None), slice(None), *np.ix_(*[ends] * (coarse.grid.dimension - 1), np.arange(cut + 1)))
+    state = random_state(coarse, np.random.default_rng(points))
+    wide = np.zeros((coarse.components, 1, *fine.grid.modes), complex)
+    wide[kept] = state
+    made = []
+    for model, values in ((coarse, state), (fine, wide)):
+        solver = model.rollout(1).solver
+        solver.binding.set({})
+        made.append(rate_of(solver, values)[0])
+    assert np.abs(made[1][kept] - made[0]).max() < ROUND_OFF * np.abs(made[0]).max()
 
 
 @pytest.mark.parametrize("order", range(5))

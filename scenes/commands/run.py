@@ -1,11 +1,12 @@
 """`pliant run`: simulate a scene, print its physical numbers and save the trajectory.
 
 The output may be a trajectory (.npz; or .traj, a folder written while the simulation runs, for what does not fit the
-memory) or a picture of it (.png, .mp4, .gif, .html, .usd).
+memory) or a picture of it (.png, .mp4, .gif, .html, .usd). Ctrl-C saves the frames that there are by then.
 """
 
 import argparse
 import pathlib
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from sim.trajectory import Trajectory
 
 
+INTERRUPTED = 130  # the exit status of shells for a command ended by Ctrl-C
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_simulation_options(parser)
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="default: runs/SCENE.npz")
@@ -24,13 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     from scenes.registry import find_scene
+    from sim.rollout import RunInterrupted
 
     spec = find_scene(arguments.scene)
     settings = chosen_settings(spec, arguments)
     output = arguments.output or pathlib.Path("runs") / f"{spec.name}.npz"
     check_output(output)
     if spec.run is None:
-        trajectory, seconds = run_rollout(spec, settings, arguments, output)
+        try:
+            trajectory, seconds = run_rollout(spec, settings, arguments, output)
+        except RunInterrupted as interruption:
+            return save_interrupted(interruption.trajectory, output, camera=settings.camera)
     else:
         started = time.perf_counter()
         trajectory = spec.run(settings, **model_options(arguments))
@@ -46,6 +54,16 @@ def execute(arguments: argparse.Namespace) -> int:
         save(trajectory, output, camera=settings.camera)
     print(f"saved {output}" + (f"; watch it with: pliant view {output}" if suffix in (".npz", ".traj") else ""))
     return 0
+
+
+def save_interrupted(trajectory: "Trajectory", output: pathlib.Path, *, camera: Any) -> int:
+    """Keep the frames of a run that was interrupted; returns the exit status."""
+    if output.suffix.lower() != ".traj":
+        trajectory.metadata |= {} if camera is None else {"camera": camera}
+        save(trajectory, output, camera=camera)
+    message = f"pliant: {trajectory.status.message}; saved {trajectory.frame_count} of them in {output}"
+    print(message, file=sys.stderr)
+    return INTERRUPTED
 
 
 def run_rollout(

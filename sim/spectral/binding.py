@@ -28,6 +28,7 @@ class SpectralBinding:
         self.has_rate = bool(equation.outputs(grid)) or bool(self._sources)
         self._given: dict[str, np.ndarray] = {}
         self._full: dict[str, np.ndarray] = {}
+        self._physical: dict[str, Any] = {}
         self._linear_values: list[np.ndarray] | None = None
         self.points: dict[str, Any] = {}
         self.weights: dict[str, Weights] = {}
@@ -53,9 +54,13 @@ class SpectralBinding:
             return
         self._full = {name: self._expanded(name, values) for name in self.model.parameters()}
         self._given, self._source_at = values, None
-        physical = {spec.name: self._axes(spec.name, np.float64) for spec in self.model.equation.PARAMETERS}
-        self.points = {n: self._loaded(v) for n, v in physical.items()}
-        self._set_linear({n: _shared(v) for n, v in physical.items()})
+        self._physical = {spec.name: self._axes(spec.name, np.float64) for spec in self.model.equation.PARAMETERS}
+        self.points = {n: self._loaded(v) for n, v in self._physical.items()}
+        self._set_linear({n: _shared(v) for n, v in self._physical.items()})
+
+    def speed_scale(self) -> np.ndarray:
+        """What the velocities of `Equation.speeds` are multiplied by: [batch], or one number."""
+        return np.ravel(self.model.equation.speed_scale(self._physical))
 
     def full(self, name: str) -> np.ndarray:
         """The full array of a parameter as it is bound now."""

@@ -130,6 +130,10 @@ class Equation:
         """The velocity that advects, a row an axis (x, y, ...) over the components of the state; none without advection."""
         return []
 
+    def speed_scale(self, p: Parameters) -> Any:
+        """What those velocities are multiplied by for parameter values [batch, 1, ...], in the same shape or one number."""
+        return 1.0
+
     def derived(self, grid: Grid) -> dict[str, Derived]:
         """What else can be recorded, by name."""
         return {}

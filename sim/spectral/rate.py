@@ -41,7 +41,7 @@ class Rate:
         made = self._made[: self.products]
         self._gather.to_points(state, fields)
         self.model.equation.products(arrays, self.binding.points, arrays.traced(fields), arrays.traced(made))
-        self._scatter.from_points(made, out)
+        self._scatter.from_points(made, out, spent=True)
         if source is not None:
             arrays.add(out, source, out=out)
 
@@ -58,4 +58,4 @@ class Rate:
         seeds = self._scatter_vjp.to_points(adjoint, self._seeds)
         given = (arrays.traced(values) for values in (fields, seeds, made))
         binding.add_products(self.model.equation.products_vjp(arrays, binding.points, *given))
-        self._gather_vjp.from_points(made, state, add=add)
+        self._gather_vjp.from_points(made, state, add=add, spent=True)

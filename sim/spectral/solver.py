@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from sim.spectral.model import SpectralModel
 
 
+Parts = list[tuple[Any, Any]]
+"""An adjoint as a sum: of others, each with its factor, or None for one."""
+
+
 class SpectralSolver:
     """`slots` stored states of a model, and the adjoint of one."""
 
@@ -31,17 +35,19 @@ class SpectralSolver:
         self.states = SpectralStates(model, self.basis, slots)
         self.adjoint = SpectralAdjoint(model, self.basis, 1)
         self.rate = model.equation.make_rate(model, binding, self.basis.transform)
-        self._watch = Watch(model, self.basis)
+        self._watch = Watch(model, binding, self.basis)
         self.step, self.slot, self.first_step = 0, 0, 0
         arrays, dtype = model.arrays, complex_of(model.precision)
         self._dtype = dtype
         shape = (model.components, model.batch, *model.grid.modes)
         rates = (slots if gradient else 1, model.evaluations, *shape)
-        self._rates = arrays.empty(rates, dtype)
+        self._rates = arrays.empty(rates, dtype) if binding.has_rate else arrays.zeros(rates, dtype)
         fields = (rates[0], model.evaluations, self.rate.inputs, model.batch, *model.grid.shape)
         self._fields = arrays.empty(fields, model.precision.numpy)
         self._scratch, self._stage, self._sum = (arrays.empty(shape, dtype) for _ in range(3))
-        self._bars = [arrays.empty(shape, dtype) for _ in model.sources]
+        self._stage_bars = [arrays.empty(shape, dtype) for _ in range(model.evaluations - 1)]
+        self._rate_bar = arrays.empty(shape, dtype)
+        self._past_bars = [arrays.empty(shape, dtype) for _ in range(1 + model.history if model.history else 0)]
         self._held: list[Any] = []
         self._kept = [(1 + i, model.sources.index(origin)) for i, (_, origin) in enumerate(model.integrator.history)]
         self._sources: list[list | None] = [None] * slots
@@ -145,31 +151,31 @@ class SpectralSolver:
     def backward(self, slot: int) -> None:
         """The adjoint of one step: that of the state in a slot from that of the next."""
         weights, values = self._weights(), self._values(slot)
-        adjoint, written, arrays = self.adjoint.coefficients[0], [False] * len(self._bars), self.model.arrays
-        first_rate = 1 + self.model.history
-        for entry, origin in self._kept:
-            self._add_bar(origin, adjoint[entry], written)
+        adjoint, first_rate = self.adjoint.coefficients[0], 1 + self.model.history
+        parts: list[Parts] = [[] for _ in values]
         self.model.symmetrise(adjoint[0])
-        self._spread(weights.result, values, adjoint[0], written)
-        for j in reversed(range(weights.integrator.evaluations)):
-            if not written[first_rate + j]:
-                continue
-            fields, bar = self._fields[slot][j], self._bars[first_rate + j]
-            self.rate.pull_back(fields, bar, self._stage if j else self._bars[0], add=not j)
-            if j:
-                self._spread(weights.stages[j - 1], values, self._stage, written)
-        for entry in range(first_rate):
-            arrays.copy(self._bars[entry] if written[entry] else 0.0, adjoint[entry])
+        self._spread(weights.result, values, adjoint[0], parts)
+        for entry, origin in self._kept:
+            parts[origin].append((adjoint[entry], None))
+        for j in reversed(range(1, weights.integrator.evaluations)):
+            if parts[first_rate + j]:
+                bar, stage = self._total(parts[first_rate + j], self._rate_bar), self._stage_bars[j - 1]
+                self.rate.pull_back(self._fields[slot][j], bar, stage, add=False)
+                self._spread(weights.stages[j - 1], values, stage, parts)
+        bar = self._total(parts[first_rate], self._rate_bar) if parts[first_rate] else None
+        rooms = self._past_bars or [adjoint[0]]  # a multistep method needs the adjoints of its past for each other
+        for entry, room in enumerate(rooms):
+            self._total(parts[entry], room)
+        if bar is not None:
+            self.rate.pull_back(self._fields[slot][0], bar, rooms[0], add=True)
+        for entry, room in enumerate(self._past_bars):
+            self.model.arrays.copy(room, adjoint[entry])
 
-    def _spread(self, terms: list[Term], values: list, adjoint: Any, written: list[bool]) -> None:
+    def _spread(self, terms: list[Term], values: list, adjoint: Any, parts: list[Parts]) -> None:
         """Hand the adjoint of a sum to its sources, and to the linear operator."""
-        arrays, bars = self.model.arrays, self._bars
+        arrays = self.model.arrays
         for term in terms:
-            if written[term.source]:
-                arrays.multiply_add(adjoint, term.conjugate, out=bars[term.source], scratch=self._scratch)
-            else:
-                arrays.multiply(adjoint, term.conjugate, out=bars[term.source])
-                written[term.source] = True
+            parts[term.source].append((adjoint, term.conjugate))
         if not self.binding.wants_linear:
             return
         for index, term in enumerate(terms):
@@ -179,9 +185,21 @@ class SpectralSolver:
                 arrays.multiply(values[term.source], term.slope, out=self._sum)
         arrays.multiply_add(self._sum, arrays.conj(adjoint), out=self.binding.dlinear, scratch=self._scratch)
 
-    def _add_bar(self, source: int, adjoint: Any, written: list[bool]) -> None:
-        if written[source]:
-            self.model.arrays.add(self._bars[source], adjoint, out=self._bars[source])
+    def _total(self, parts: Parts, out: Any) -> Any:
+        """The sum of adjoint * factor, written to `out`, which can be the first of the adjoints."""
+        arrays = self.model.arrays
+        if not parts:
+            arrays.copy(0.0, out)
+        elif self._player is not None and self._player.recording:
+            self._player.combine([(values, 1.0 if factor is None else factor) for values, factor in parts], out)
         else:
-            self.model.arrays.copy(adjoint, self._bars[source])
-            written[source] = True
+            for index, (values, factor) in enumerate(parts):
+                if index and factor is not None:
+                    arrays.multiply_add(values, factor, out=out, scratch=self._scratch)
+                elif index:
+                    arrays.add(out, values, out=out)
+                elif factor is not None:
+                    arrays.multiply(values, factor, out=out)
+                else:
+                    arrays.copy(values, out)
+        return out

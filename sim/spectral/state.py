@@ -117,6 +117,9 @@ class SpectralAdjoint(SpectralStates):
     """
 
     def write(self, slot: int, state: SpectralState) -> None:
+        if not any(array.any() for array in state.arrays().values()):  # most losses are of frames, and have none
+            self.coefficients[slot][...] = 0.0
+            return
         for entry, fields in zip(self.coefficients[slot], self._entries(state), strict=True):
             self.basis.from_state_vjp(self.model.arrays.load(fields * self.model.grid.points), entry)
 

@@ -149,12 +149,16 @@ class LinearMap:
             _move(self.transform.arrays, move, values if move.kept is None else values[move.kept], move.full, add=False)
         return self.transform.to_points(len(self.rows), out)
 
-    def from_points(self, fields: Any, out: Any, *, add: bool = False) -> Any:
-        """The outputs [row, batch, *modes] of fields [column, batch, *points], written or added to `out`."""
+    def from_points(self, fields: Any, out: Any, *, add: bool = False, spent: bool = False) -> Any:
+        """The outputs [row, batch, *modes] of fields [column, batch, *points], written or added to `out`.
+
+        Fields that are `spent`, which nothing reads after this, may not even have been written.
+        """
         if self._alone is not None and len(self.rows) == self.columns:
             narrow: Any = self.transform.arrays
             for i, (j, factor) in enumerate(self._alone):
-                narrow.forward_real(fields[j], out[i], factor, add=add)
+                last = all(j != later for later, _ in self._alone[i + 1 :])
+                narrow.forward_real(fields[j], out[i], factor, add=add, spent=spent and last)
             return out
         self.transform.to_modes(fields)
         for move in self._leaving:

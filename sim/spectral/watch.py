@@ -9,6 +9,7 @@ from sim.spectral.transform import LinearMap
 from sim.status import Code, Status
 
 if TYPE_CHECKING:
+    from sim.spectral.binding import SpectralBinding
     from sim.spectral.model import SpectralModel
 
 PATIENCE = 32  # steps between two looks at the speeds, which cost a transform
@@ -17,8 +18,8 @@ PATIENCE = 32  # steps between two looks at the speeds, which cost a transform
 class Watch:
     """Looks at the states of a segment whenever the rollout asks."""
 
-    def __init__(self, model: "SpectralModel", basis: Basis):
-        self.model, self.basis = model, basis
+    def __init__(self, model: "SpectralModel", binding: "SpectralBinding", basis: Basis):
+        self.model, self.binding, self.basis = model, binding, basis
         grid, rows = model.grid, model.equation.speeds(model.grid)
         self._speeds = LinearMap(rows, model.components, basis.transform) if rows else None
         self._fields = basis.transform.empty(len(rows))
@@ -43,7 +44,7 @@ class Watch:
             self._looked = step
             slow = self._too_fast(coefficients[slot][0], step)
             if not slow.ok:
-                return slow
+                return self._first_too_fast(coefficients, slot) or slow
         self._step, self._slot = step, slot
         return Status()
 
@@ -51,15 +52,22 @@ class Watch:
         """The first state that is too fast or not finite, found among the slots since the last good one."""
         finite = self.model.arrays.finite
         bad = next(s for s in range(self._slot + 1, slot + 1) if not finite(coefficients[s][0]))
-        for earlier in range(self._slot, bad):  # what is too fast blows up some steps later
-            too_fast = self._too_fast(coefficients[earlier][0], self._step + earlier - self._slot)
-            if not too_fast.ok:
-                return too_fast
+        too_fast = self._first_too_fast(coefficients, bad)  # what is too fast blows up some steps later
+        if too_fast:
+            return too_fast
         step = self._step + bad - 1 - self._slot
         field, environment = self._where(coefficients[bad][0])
         named = self._named(field, environment)
         sentence = f"{named} is no longer finite; lower `dt`, or raise the resolution (at substep {step})."
         return Status(Code.NOT_FINITE, step, environment, f"{self.model.name}.{field}", sentence)
+
+    def _first_too_fast(self, coefficients: Any, end: int) -> Status | None:
+        """The first state that is too fast among the slots from the last good one to before `end`, if any is."""
+        for slot in range(self._slot, end):
+            found = self._too_fast(coefficients[slot][0], self._step + slot - self._slot)
+            if not found.ok:
+                return found
+        return None
 
     def _where(self, state: Any) -> tuple[str, int]:
         """The first field and environment that are not finite."""
@@ -83,6 +91,7 @@ class Watch:
         with np.errstate(all="ignore"):
             fields = self._speeds.to_points(state, self._fields)
             speeds = np.stack([self.model.arrays.largest(field) for field in fields])
+            speeds = speeds * self.binding.speed_scale()
             rates = self._largest @ speeds
         worst = int(np.argmax(rates))
         limit = self.model.integrator.reach / max(float(rates[worst]), 1e-300)

@@ -54,4 +54,7 @@ class KortewegDeVries(Equation):
         return {"convection": by_convection}
 
     def speeds(self, grid: Grid) -> Rows:
-        return [{0: float(np.max(np.abs(self.convection)))}]
+        return [{0: 1.0}]
+
+    def speed_scale(self, p: Parameters) -> Any:
+        return np.abs(p["convection"])

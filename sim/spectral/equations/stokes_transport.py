@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any, ClassVar
 
-import numpy as np
-
 from sim.parameter import ParameterSpec
 from sim.spectral.arrays import Arrays
 from sim.spectral.equation import Equation, Field, Parameters, Value
@@ -63,5 +61,7 @@ class StokesTransport(Equation):
         return {"viscosity": -carried * f[0] / p["viscosity"] ** 2}
 
     def speeds(self, grid: Grid) -> Rows:
-        scale = 1.0 / float(np.min(self.viscosity))
-        return [{j: scale * symbol for j, symbol in row.items()} for row in stokes_velocity(grid, first=1)]
+        return stokes_velocity(grid, first=1)
+
+    def speed_scale(self, p: Parameters) -> Any:
+        return 1.0 / p["viscosity"]

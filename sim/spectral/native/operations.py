@@ -3,7 +3,7 @@
 An entry is a run of 64-bit integers: its length, the operation, how many rows there are along two axes, the real numbers in
 a row of the result, whether the rows of the second axis follow each other in all operands, then operands of five
 integers each, the result first: address, bytes from slot to slot, bytes along either axis of rows, and the `Layout` of
-a row. Transforms have more behind (`tape.Tape.transform`). Before the first entry stand the slot of the first step, how far
+a row. Transforms have more between (`tape.Tape.transform`). Before the first entry stand the slot of the first step, how far
 it moves each time, how many steps there are, and the length of the table.
 
 Rows of the second axis, the environments, know nothing of each other. All steps are replayed for a few of them, then for the
@@ -24,6 +24,7 @@ TERMS = 12  # most products of a COMBINE
 GROUPS = 2  # registers of environments at a time
 CHUNK = 128  # numbers of a row at a time where operands must be copied
 PART = 512  # numbers of a row at a time in a sum of products
+TRANSFORM = 9  # integers of a transform between what every entry has and its operands
 
 
 class Operation(enum.IntEnum):
@@ -39,6 +40,9 @@ class Operation(enum.IntEnum):
     ADD_MEAN = 7  # r += mean of a over a row; r is in float64
     TO_POINTS = 8
     TO_MODES = 9
+
+
+TRANSFORMS = (Operation.TO_POINTS, Operation.TO_MODES)
 
 
 class Layout(enum.IntEnum):
@@ -149,6 +153,7 @@ CODE_OF_OPERATIONS = """
     // a b + c d + ... of complex numbers and real factors in one pass; returns how many numbers are done
     struct Two { enum { pairs = 2 }; };
     struct Three { enum { pairs = 3 }; };
+    struct Four { enum { pairs = 4 }; };
     struct Five { enum { pairs = 5 }; };
     auto at_once = [](auto known, const Row& r, const Row* operands, int numbers) -> int {
         enum { pairs = decltype(known)::pairs };
@@ -173,6 +178,7 @@ CODE_OF_OPERATIONS = """
         int i = 0;
         if (count == 4) i = at_once(Two{}, r, operands, numbers);
         else if (count == 6) i = at_once(Three{}, r, operands, numbers);
+        else if (count == 8) i = at_once(Four{}, r, operands, numbers);
         else if (count == 10) i = at_once(Five{}, r, operands, numbers);
         for (; i < numbers; i += PART) {
             const int end = numbers - i < PART ? numbers : i + PART;
@@ -188,23 +194,35 @@ CODE_OF_OPERATIONS = """
         for (int i = 0; i < numbers; ++i) total += ((const REAL*)a.at)[i];
         *(double*)r.at += total / numbers;
     };
+    // `sources` rows of n numbers, their product or that of two and a number, for LANES environments: a[column] of all of them
+    auto collect = [&](const REAL* (*from)[LANES], int sources, int numbers, V* a) {
+        auto row = [&](int o, int l, int i) -> V { return *(const U*)(from[o][l] + i); };
+        auto one = [&](int l, int i) { return from[0][l][i]; };
+        auto product = [&](int l, int i) { return from[0][l][i] * from[1][l][i]; };
+        auto scaled = [&](int l, int i) { return from[0][l][i] * from[1][l][i] * from[2][l][0]; };
+        if (sources == 1) gather([&](int l, int i) { return row(0, l, i); }, one, numbers, a);
+        else if (sources == 2) gather([&](int l, int i) { return row(0, l, i) * row(1, l, i); }, product, numbers, a);
+        else gather([&](int l, int i) { return row(0, l, i) * row(1, l, i) * from[2][l][0]; }, scaled, numbers, a);
+    };
     auto transforms = [&](const I* entry, int slot, int begin, int end) {
-        const I *to = entry + 6, *from = to + 5, *with = from + 5;
-        const int inner = end - begin, rows = entry[2] * inner;
-        const REAL* source[LANES];
+        const I *with = entry + 6, *to = with + TRANSFORM, *from = to + 5;
+        const int inner = end - begin, rows = entry[2] * inner, sources = with[8];
+        const REAL* source[3][LANES];
         REAL* target[LANES];
         for (int row = 0; row < rows; row += LANES) {
             for (int l = 0; l < LANES; ++l) {
                 const int r = row + l < rows ? row + l : rows - 1;
-                source[l] = (const REAL*)place(from, slot, r / inner, begin + r % inner);
+                for (int o = 0; o < sources; ++o)
+                    source[o][l] = (const REAL*)place(from + 5 * o, slot, r / inner, begin + r % inner);
                 target[l] = (REAL*)place(to, slot, r / inner, begin + r % inner);
             }
             const int valid = rows - row < LANES ? rows - row : LANES, n = with[0], kept = with[1];
             const int* places = (const int*)with[2];
             const REAL *stages = (const REAL*)with[3], *split = (const REAL*)with[4], *factor = (const REAL*)with[6];
             V* room = (V*)with[5];
-            if (entry[1] == TO_POINTS) to_points(source, target, valid, n, kept, places, stages, split, room, factor);
-            else to_modes(source, target, valid, n, kept, places, stages, split, room, factor, with[7]);
+            collect(source, sources, entry[1] == TO_POINTS ? 2 * kept : n, room);
+            if (entry[1] == TO_POINTS) to_points(target, valid, n, kept, places, stages, split, room, factor);
+            else to_modes(target, valid, n, kept, places, stages, split, room, factor, with[7]);
         }
     };
     const I *head = (const I*)table.data, *stop = head + head[3];
@@ -249,6 +267,7 @@ def _source(p: Precision) -> str:
         "GROUP": GROUPS * lanes,
         "CHUNK": CHUNK,
         "PART": PART,
+        "TRANSFORM": TRANSFORM,
         "MOST": MOST,
         "TERMS": TERMS,
         "REAL": name,

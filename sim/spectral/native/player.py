@@ -1,5 +1,6 @@
 """Steps of a solver noted once on a tape, and replayed without Python in between."""
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ class Player:
         self.arrays: RecordingArrays = solver.model.arrays  # type: ignore[assignment]
         self._tapes: dict[tuple, Tape] = {}
         self._points: Any = None
-        self._refused = False
+        self.refusal = ""  # why steps cannot be noted, if they cannot
 
     @property
     def recording(self) -> bool:
@@ -28,7 +29,8 @@ class Player:
     def combine(self, pairs: Sequence[tuple[Any, Any]], out: Any) -> None:
         """Note a sum of products."""
         if self.arrays.tape is not None:
-            self.arrays.tape.note(Operation.COMBINE, out, *(operand for pair in pairs for operand in pair))
+            operation = Operation.COMBINE if len(pairs) > 1 else Operation.MULTIPLY
+            self.arrays.tape.note(operation, out, *(operand for pair in pairs for operand in pair))
 
     def advance(self, substeps: int) -> bool:
         """Steps from the solver's slot on; False if the equation cannot be noted, and nothing was done."""
@@ -69,7 +71,7 @@ class Player:
             self._tapes, self._points = {}, binding.points
         source = binding.source(solver.step // solver.every)
         key = (forward, solver.starting(solver.step), source is None, binding.wants_linear)
-        if key not in self._tapes and not self._refused:
+        if key not in self._tapes and not self.refusal:
             self._record(key, forward)
         return self._tapes.get(key)
 
@@ -79,7 +81,17 @@ class Player:
         try:
             with self.arrays.recording(tape):
                 (solver.forward if forward else solver.backward)(0)
-        except Exception:  # whatever it is: without a tape the step does the same again, and then says so itself
-            self._refused = True
+        except Exception as error:  # whatever it is: without a tape the step does the same again, and then says so itself
+            self._refuse(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         else:
             self._tapes[key] = tape
+
+    def _refuse(self, reason: str) -> None:
+        """Keep the reason, and warn: what follows is right, but slower."""
+        self.refusal = reason
+        equation = type(self.solver.model.equation).__name__
+        warnings.warn(
+            f"{equation}: its steps run without compiled code, 3 to 8 times slower ({reason}); write its products with "
+            "+, -, * and numbers, or the operations of `xp`.",
+            stacklevel=2,
+        )

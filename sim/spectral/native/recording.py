@@ -82,10 +82,12 @@ class RecordingArrays(HostArrays):
         else:
             self.tape.add_means(out, _plain(values))
 
-    def forward_real(self, values: Any, out: Any, factor: Any = None, *, add: bool = False) -> Any:  # type: ignore[override]
-        """Coefficients along the last axis times a factor [mode], written or added."""
+    def forward_real(  # type: ignore[override]
+        self, values: Any, out: Any, factor: Any = None, *, add: bool = False, spent: bool = False
+    ) -> Any:
+        """Coefficients along the last axis times a factor [mode], written or added; nothing reads `spent` values again."""
         if self.tape is not None:
-            self.tape.transform(Operation.TO_MODES, out, values, factor, add=add)
+            self.tape.transform(Operation.TO_MODES, out, values, factor, add=add, spent=spent)
             return out
         made = fft.forward_real(values, self._wide(values, out.dtype))[..., : out.shape[-1]]
         made = made if factor is None else made * factor

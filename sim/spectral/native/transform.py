@@ -153,15 +153,15 @@ CODE = """
         }
     };
     auto flip = [](V* t) { TRANSPOSITION };
-    // a[column] = the numbers of all rows p in a column
-    auto gather = [&](const REAL* const* p, int count, V* a) {
+    // a[column] = the numbers of all rows in a column; row l has many(l, i) from column i on, and one(l, i) there
+    auto gather = [&](auto many, auto one, int count, V* a) {
         int i = 0;
         for (; i + LANES <= count; i += LANES) {
-            for (int l = 0; l < LANES; ++l) a[i + l] = *(const U*)(p[l] + i);
+            for (int l = 0; l < LANES; ++l) a[i + l] = many(l, i);
             flip(a + i);
         }
         for (; i < count; ++i)
-            for (int l = 0; l < LANES; ++l) a[i][l] = p[l][i];
+            for (int l = 0; l < LANES; ++l) a[i][l] = one(l, i);
     };
     // the first rows p of pairs made(i, z): numbers 2 i and 2 i + 1 of all rows, written or added
     auto scatter = [&](REAL* const* p, int valid, int pairs, bool add, auto made) {
@@ -180,11 +180,10 @@ CODE = """
             }
         }
     };
-    // Values of real fields of n points from their first `kept` coefficients, at most h of them, times factors if there are any.
-    auto to_points = [&](const REAL* const* from, REAL* const* to, int valid, int n, int kept, const int* places,
-                         const REAL* stages, const REAL* split, V* a, const REAL* factor) {
+    // Values of real fields of n points from their first `kept` coefficients a, at most h of them, times factors if there are any.
+    auto to_points = [&](REAL* const* to, int valid, int n, int kept, const int* places, const REAL* stages,
+                         const REAL* split, V* a, const REAL* factor) {
         const int h = n / 2, *place = places + MOST;
-        gather(from, 2 * kept, a);
         if (factor)
             for (int k = 0; k < kept; ++k) turn(a + 2 * k, a[2 * k], a[2 * k + 1], factor + 2 * k, 0, 1);
         for (int k = 2 * kept; k < 2 * h; ++k) a[k] = V{};
@@ -206,12 +205,11 @@ CODE = """
             z[1] = x[1];
         });
     };
-    // The first `kept` coefficients of real fields of n points, over n, times factors if there are any; written or added.
-    auto to_modes = [&](const REAL* const* from, REAL* const* to, int valid, int n, int kept, const int* places,
-                        const REAL* stages, const REAL* split, V* a, const REAL* factor, bool add) {
+    // The first `kept` coefficients of real fields a of n points, over n, times factors if there are any; written or added.
+    auto to_modes = [&](REAL* const* to, int valid, int n, int kept, const int* places, const REAL* stages,
+                        const REAL* split, V* a, const REAL* factor, bool add) {
         const int h = n / 2, *place = places + MOST;
         const REAL scale = (REAL)1 / n, half = scale / 2;
-        gather(from, n, a);
         transform(a, h, places, stages, 1);
         scatter(to, valid, kept, add, [&](int k, V* z) {
             if (k == 0) {
