@@ -240,7 +240,10 @@ def _scene(name: str) -> tuple[SceneSpec, sim.Scene]:
     if variant and variant not in spec.variants:
         known = f"one of {', '.join(spec.variants)}" if spec.variants else "none"
         raise sim.InputError(f"variant: expected {known} of the scene {spec.name}, got {variant!r}; correct it.")
-    return spec, spec.build(variant) if variant else spec.build()
+    scene = spec.build(variant) if variant else spec.build()
+    if not isinstance(scene, sim.Scene):
+        raise sim.InputError(f"scene: expected one of bodies, got {spec.name!r}, which is of fields; choose another.")
+    return spec, scene
 
 
 def _of_trajectory(data: str, body: str | None, origin: Origin) -> Motion:

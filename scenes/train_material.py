@@ -34,6 +34,7 @@ LEVEL = 0.9  # of the intervals
 LOOSE, TIGHT = 1e-2, 1e-9  # share of the loss below whose change a horizon, and the whole motion, are done
 DENSE = 10  # substeps between the frames seen of a scene
 SUBSTEPS = 250  # seen, of a scene's own motion
+UNSETTLED = "The iterations ended before the values had settled: neither they nor their intervals are final; raise --iterations."
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -199,6 +200,8 @@ def train(arguments: Arguments) -> Run:
         result.report.append(
             "The budget ended before the whole motion was fitted: raise --iterations, or give fewer --horizons."
         )
+    elif isinstance(method, LevenbergMarquardt) and not method.finished:
+        result.report.append(UNSETTLED)
     leave(run, arguments, motion, make_problem(arguments, motion), result)
     return run
 

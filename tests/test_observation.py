@@ -319,9 +319,10 @@ def test_what_cannot_be_learned_from_is_refused_in_a_sentence(folder, tmp_path, 
     [
         ("tumble:honey", "variant: expected one of jelly, plasticine, sand, water of the scene tumble, got 'honey'"),
         ("jelly_drop:honey", "variant: expected none of the scene jelly_drop, got 'honey'"),
+        ("turbulence", "scene: expected one of bodies, got 'turbulence', which is of fields"),
     ],
 )
-def test_a_variant_that_a_scene_does_not_have_is_refused(data, sentence, tmp_path):
+def test_a_scene_or_a_variant_that_cannot_be_learned_from_is_refused(data, sentence, tmp_path):
     problem = find_problem("law")
     with pytest.raises(InputError, match=sentence):
         problem.train(problem.arguments(data=data, folder=tmp_path / "run"))
