@@ -211,21 +211,21 @@ def check_gradients(
     except SimulationError:
         gradients, bad = None, growth.first_bad
     jacobian = _jacobian_growth(rollout, record, np.random.default_rng((seed, 1)))
-    chosen = [] if gradients is None else list(names or gradients)
+    chosen = [] if gradients is None else [(name, gradients[name]) for name in names or gradients]
     audits: list[ParameterAudit] = []
     tolerance, first_bad = TOLERANCE[rollout.model.precision.name], bad or growth.first_bad
 
     def report() -> GradientReport:
-        left = tuple(chosen[len(audits) :])
+        left = tuple(name for name, _ in chosen[len(audits) :])
         return GradientReport(
             value, tuple(audits), growth.arrays, jacobian, first_bad, tolerance, rollout.model.dt, left
         )
 
     rng = np.random.default_rng(seed)
     try:
-        for index, name in enumerate(chosen):
+        for index, (name, gradient) in enumerate(chosen):
             told = None if progress is None else functools.partial(_tell, progress, index, len(chosen), name)
-            audits.append(_audit(rollout, loss, base, value, name, gradients[name], probes, sweep, rng, told))
+            audits.append(_audit(rollout, loss, base, value, name, gradient, probes, sweep, rng, told))
     except KeyboardInterrupt:
         raise AuditInterrupted(report()) from None
     return report()
