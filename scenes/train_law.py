@@ -249,7 +249,7 @@ def train(arguments: Arguments) -> Run:
         callbacks=[problem.advance],
     )
     law.validity = strains_seen(arguments, motion, law, total)
-    leave(run, arguments, law, result, total, predict(arguments, motion, law))
+    leave(run, arguments, law, result, total, predict(arguments, motion, law, total))
     return run
 
 
@@ -332,12 +332,12 @@ def leave(run: Run, arguments: Arguments, law: TorchLaw, result: Result, total: 
         sim.view(made.trajectory, output=run.path("motion.mp4"), progress=arguments.progress)
 
 
-def predict(arguments: Arguments, motion: Motion, law: TorchLaw) -> Prediction:
-    """The law's motion without help, judged at about every 50th substep.
+def predict(arguments: Arguments, motion: Motion, law: TorchLaw, total: int) -> Prediction:
+    """The law's motion without help, judged at about every 50th substep, and where fewer were learned from at the last of them.
 
     Of clouds that were recorded without correspondence, the error is a third of their squared distance.
     """
-    recording = motion.recording.thinned(EVALUATED_EVERY * motion.dt)
+    recording = motion.recording.thinned(min(EVALUATED_EVERY, total) * motion.dt)
     known = bool(motion.truth) or arguments.supervision == "positions"
     trajectory = record_motion(
         motion.scene.with_material(motion.body, law),

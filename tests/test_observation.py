@@ -335,6 +335,14 @@ def test_frames_to_look_at_are_refused_where_all_states_are_used(tmp_path):
         problem.train(problem.arguments(folder=tmp_path / "run", **options))
 
 
+def test_a_law_learned_from_few_substeps_is_judged_at_the_last_of_them(tmp_path, capsys):
+    problem = find_problem("law")
+    options = {"data": "specimen:jelly", "substeps": 20, "windows": (10,), "epochs": 1, "stress_scale": 3e4}
+    run = problem.train(problem.arguments(**options, folder=tmp_path / "run", pictures=False, progress=False))
+    errors = read_card(run.path("law.safetensors"))["notes"]["errors [m^2]"]
+    assert 0.0 < errors["reconstruction"] < 1e-4 and "nan" not in capsys.readouterr().out
+
+
 def save(path, points, times):
     np.savez(path, x=points, t=times)
     return str(path)
