@@ -66,17 +66,17 @@ class Score:
         }
 
 
-def study(case: Case, draws: int = DRAWS, noise: float = NOISE) -> tuple[dict[str, Score], int]:
-    """The scores of every unknown of a case, and the most iterations that a draw took."""
+def study(case: Case, draws: int = DRAWS, noise: float = NOISE, *, seed: int = 0) -> tuple[dict[str, Score], int]:
+    """The scores of every unknown of a case, and the most iterations that a draw took; draw i has the seed `seed` + i."""
     scores: dict[str, Score] = {}
     most = 0
-    for seed in range(draws):
+    for draw in range(seed, seed + draws):
         arguments = Arguments(
-            data=case.data, unknowns=case.unknowns, noise=noise, substeps=SUBSTEPS, seed=seed, progress=False
+            data=case.data, unknowns=case.unknowns, noise=noise, substeps=SUBSTEPS, seed=draw, progress=False
         )
         motion = load(arguments)
         problem = make_problem(arguments, motion)
-        result = solve(problem, make_method(arguments), Budget(iterations=arguments.iterations), seed)
+        result = solve(problem, make_method(arguments), Budget(iterations=arguments.iterations), draw)
         interval = result.posterior.interval(LEVEL)
         low, high = (problem.entries({name: ends[i] for name, ends in interval.items()}) for i in range(2))
         values, truth = problem.entries(result.unknowns), true_entries(motion, problem)
@@ -90,16 +90,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.identification", description=__doc__)
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"draws of noise (default: {DRAWS})")
     parser.add_argument("--noise", type=float, default=NOISE, help=f"share of the body's size (default: {NOISE})")
+    parser.add_argument("--seed", type=int, default=0, help="of the first draw's noise (default: 0); the others follow")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    report = describe() | {"draws": options.draws, "noise": options.noise, "cases": {}}
+    report = describe() | {"draws": options.draws, "noise": options.noise, "seed": options.seed, "cases": {}}
     print(
         f"{'case':<16} {'unknown':<24} {'covered':>8} {'largest error':>14} {'mean width':>11} {'iterations':>11} {'s':>6}"
     )
     for case in CASES:
         begun = time.perf_counter()
-        scores, iterations = study(case, options.draws, options.noise)
+        scores, iterations = study(case, options.draws, options.noise, seed=options.seed)
         seconds = time.perf_counter() - begun
         for name, score in scores.items():
             row = score.to_dict()

@@ -11,6 +11,7 @@ arguments = parse(Arguments, ["--iterations", "20"])
 
 import argparse
 import dataclasses
+import math
 import pathlib
 import sys
 import types
@@ -21,20 +22,45 @@ from typing import Any, NoReturn, TypeVar
 from sim.errors import InputError
 
 T = TypeVar("T")
+LAST_SEED = 2**63 - 1  # that torch and NumPy both take
 
 
-def option(default: Any, help: str, *, may_change: bool = False) -> Any:
+def option(
+    default: Any,
+    help: str,
+    *,
+    may_change: bool = False,
+    least: float | None = None,
+    above: float | None = None,
+    most: float = math.inf,
+) -> Any:
     """A dataclass field with help text.
 
     Args:
         default: its value when not given.
         help: what the command line says about it; units in brackets.
         may_change: whether a resumed run may be given another value (how long, where, how it is shown).
+        least, above, most: of a number, its least value, or what it has to be above, and its greatest: see `check`, which
+            a `Run` calls.
     """
-    metadata = {"help": help, "may_change": may_change}
+    metadata = {"help": help, "may_change": may_change, "range": (least, above, most)}
     if isinstance(default, list | dict | set):
         return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def check(arguments: Any) -> None:
+    """Raise `InputError` for a number outside the range of its option; None is no number."""
+    for field in dataclasses.fields(arguments):
+        least, above, most = field.metadata.get("range", (None, None, math.inf))
+        value = getattr(arguments, field.name)
+        if value is None or (least is None and above is None):
+            continue
+        held = value >= least if above is None else value > above
+        if not (held and value <= most and math.isfinite(value)):
+            end = "" if most == math.inf else f" and at most {most:g}"
+            known = f"above {above:g}" if above is not None else f"of at least {least:g}"
+            raise InputError(f"{field.name}: expected a number {known}{end}, got {value!r}; correct it.")
 
 
 def parse(cls: type[T], words: Sequence[str] | None = None, *, prog: str | None = None) -> T:

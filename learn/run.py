@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from learn.arguments import check
 from learn.interruption import Interrupted, StopRequest
 from learn.method import Method
 from learn.plot import loss_plot
@@ -50,7 +51,8 @@ class Run:
         save_every: iterations between checkpoints; the last iteration is always saved.
         progress: whether to draw a progress bar.
 
-    Errors: `InputError` for a folder that holds a run already, or none to resume, or one with other arguments.
+    Errors: `InputError` for a folder that holds a run already, or none to resume, or one with other arguments, and for
+        arguments out of their range.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class Run:
         save_every: int = 1,
         progress: bool = True,
     ):
+        if arguments is not None:
+            check(arguments)
         self.folder, self.arguments, self.resume = Path(folder), arguments, resume
         self.show, self.save_every, self.progress = tuple(show), save_every, progress
         if resume:

@@ -201,7 +201,7 @@ def _result(
 ) -> Result:
     theta = problem.space.initial if progress.best_theta is None else progress.best_theta
     unknowns = problem.install(theta.detach())
-    report = [f"Stopped after {progress.iteration} iterations: {reason}."]
+    report = [f"Stopped after {progress.iteration} iterations: {reason.rstrip('.')}."]
     if progress.failures:
         counts = f"{progress.failures} of {progress.evaluations} evaluations failed"
         report.append(f"{counts}; the first: {progress.first_failure}")

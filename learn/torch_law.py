@@ -10,6 +10,7 @@ from learn.native.packed import NativeNetwork
 from learn.native.recorded import RecordedLaw
 from learn.native.sequential import NativeSequences
 from learn.pointwise import Assembly, Features, law_stages
+from sim.errors import InputError
 from sim.mpm.transfers import READ, WRITE
 from sim.strain_range import StrainRange
 
@@ -70,7 +71,10 @@ class TorchLaw(torch.nn.Module):
         return {"kind": "TorchLaw", "kirchhoff": type(self.kirchhoff).__name__}
 
     def bind(self, solver, body) -> "_BoundLaw":
-        """Called by the solver: the law on one body."""
+        """Called by the solver: the law on one body; `InputError` for weights of another precision or device."""
+        for module in (self.kirchhoff, self.return_map):
+            if isinstance(module, ExplicitLaw):
+                _check_weights(module, solver, body)
         return _BoundLaw(self, solver, body)
 
     def clear_gradients(self) -> None:
@@ -110,6 +114,18 @@ class _BoundLaw:
 
     def _parts(self) -> list["_RecordedPart | _CalledPart"]:
         return [self.stress] if self.return_map is None else [self.stress, self.return_map]
+
+
+def _check_weights(module: torch.nn.Module, solver, body) -> None:
+    """Raise `InputError` when a law would meet deformation gradients of another precision or on another device."""
+    F = wp.to_torch(solver.states.fields["deformation_gradient"])
+    for weight in module.parameters():
+        if (weight.dtype, weight.device) != (F.dtype, F.device):
+            have, want = (f"{t.dtype} on {t.device}".removeprefix("torch.") for t in (weight, F))
+            raise InputError(
+                f"body '{body.model.name}': expected a law with weights in {want}, as the model is built, got {have}; build with "
+                f"its dtype and device, or convert it: law.to({F.dtype})."
+            )
 
 
 def _part(module: torch.nn.Module, law: TorchLaw, solver, body) -> "_RecordedPart | _CalledPart":

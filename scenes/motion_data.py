@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 import sim
+from learn.identify.alignment import check_rows, check_speed
 from learn.identify.initial_velocity import estimated_velocity, recorded_velocity
 from scenes.registry import SceneSpec, find_scene, scenes
 from sim.materials import Material
@@ -108,6 +109,21 @@ class Motion:
         """All positions as they were seen, and the other fields at the start only."""
         return {n: a if n.endswith(".position") else a[:1] for n, a in self.seen.items()}
 
+    def check(self, *, velocity: bool, rows: bool) -> None:
+        """Raise `InputError` when a recording from outside contradicts what is taken for known of it.
+
+        Args:
+            velocity: whether the body starts as the scene says.
+            rows: whether points keep their row.
+        """
+        if self.truth:
+            return
+        if rows:
+            check_rows(self.recording)
+        if velocity:
+            entry = next(entry for entry in self.scene.bodies if entry["name"] == self.body)
+            check_speed(self.recording, np.asarray(entry["velocity"]), np.asarray(self.scene.gravity), self.size)
+
     def tracked(self, count: int, seed: int) -> list[int]:
         """Points that are seen: all, or some drawn at random."""
         items = len(self.recording.points[0])
@@ -118,6 +134,9 @@ class Motion:
 
     def clouds(self, count: int, seed: int) -> sim.Recording:
         """What is seen without correspondence: all points of every frame, or some, in another order each."""
+        most = max(self.observed.counts)
+        if not 0 <= count <= most:
+            raise sim.InputError(f"tracked: expected 0 to {most} points of a cloud, got {count}; correct it.")
         rng = np.random.default_rng(seed)
         points = [cloud[rng.permutation(len(cloud))[: count or len(cloud)]] for cloud in self.observed.points]
         return dataclasses.replace(
@@ -215,10 +234,16 @@ def is_recording(data: str) -> bool:
 
 
 def _scene(name: str) -> tuple[SceneSpec, sim.Scene]:
-    """The scene of NAME, NAME:VARIANT or a .py file."""
+    """The scene of NAME, NAME:VARIANT or a .py file; `InputError` for a variant it does not have."""
     title, _, variant = name.partition(":")
     spec = find_scene(title)
-    return spec, spec.build(variant) if variant else spec.build()
+    if variant and variant not in spec.variants:
+        known = f"one of {', '.join(spec.variants)}" if spec.variants else "none"
+        raise sim.InputError(f"variant: expected {known} of the scene {spec.name}, got {variant!r}; correct it.")
+    scene = spec.build(variant) if variant else spec.build()
+    if not isinstance(scene, sim.Scene):
+        raise sim.InputError(f"scene: expected one of bodies, got {spec.name!r}, which is of fields; choose another.")
+    return spec, scene
 
 
 def _of_trajectory(data: str, body: str | None, origin: Origin) -> Motion:

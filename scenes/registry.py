@@ -4,6 +4,7 @@ A scene is a file with a docstring (its first line is the description) and
 
     SETTINGS = Settings(dt=1e-4, steps=2000, record_every=20)       how it is run
     def build() -> sim.Scene (or a PeriodicBox)                     or build(*, seed) when something in it is random
+    VARIANTS = ("jelly", "sand")                                    optional: what build(variant) takes
     def measure(trajectory) -> dict[str, float]                     its physics, as {"rebound height [m]": 0.12}
     def values(rollout) -> dict[str, array]                         optional: parameter values, such as poses over time
     def run(settings, **options) -> Trajectory                      optional: how it is run where one rollout is not enough
@@ -58,6 +59,7 @@ class SceneSpec:
     """A scene ready to be built: `build() -> sim.Scene` and `measure(trajectory) -> {"quantity [unit]": value}`.
 
     `run(settings, **options)` takes the options of `scene.build`; without it one rollout of the built scene is the run.
+    `build(variant)` takes one of `variants`.
     """
 
     name: str
@@ -67,6 +69,7 @@ class SceneSpec:
     measure: Callable[["Trajectory"], dict[str, float]]
     values: Callable[["Rollout"], dict[str, Any]] | None = None
     run: Callable[..., "Trajectory"] | None = None
+    variants: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +118,8 @@ def find_scene(name: str) -> SceneSpec:
     leaf = choose(name, scenes(), kind="scene", required=SCENE_NAMES)
     module = load(leaf)
     values, run = (getattr(module, name, None) for name in ("values", "run"))
-    return SceneSpec(leaf.name, leaf.description, module.SETTINGS, module.build, module.measure, values, run)
+    variants = getattr(module, "VARIANTS", ())
+    return SceneSpec(leaf.name, leaf.description, module.SETTINGS, module.build, module.measure, values, run, variants)
 
 
 def find_problem(name: str) -> ProblemSpec:

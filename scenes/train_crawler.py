@@ -231,7 +231,8 @@ def leave_trajectory(run: Run, episode: Simulator, arguments: Arguments, result:
     if arguments.pictures:
         sim.view(trajectory, output=run.path("strip.png"), strip=5)
         film = trajectory.select(times=slice(None, None, 2))
-        sim.view(film, output=run.path("crawl.mp4"), camera=side_view(trajectory), size=(1280, 368))
+        look = {"camera": side_view(trajectory), "size": (1280, 368), "progress": arguments.progress}
+        sim.view(film, output=run.path("crawl.mp4"), **look)
 
 
 def side_view(trajectory: sim.Trajectory) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

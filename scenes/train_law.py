@@ -21,7 +21,7 @@ import torch
 
 import sim
 from learn import LBFGS, Adam, Budget, Method, Problem, Result, TorchLaw
-from learn.arguments import option
+from learn.arguments import LAST_SEED, option
 from learn.identify.motion import Curriculum, MotionProblem
 from learn.identify.observation import ObservationProblem, observing_rollout, seen_objective, squared_errors
 from learn.models.laws import LAWS, RETURN_MAPS, save_law
@@ -32,6 +32,7 @@ from learn.stress_plot import stress_plot
 from scenes.motion_data import Motion, Origin, is_recording, load_motion, record_motion
 from sim.atomic import write_atomically
 from sim.materials import Material
+from sim.scene import find_device
 
 EVALUATED_EVERY = 50  # substeps between the frames that errors are averaged over
 LONGER = 2.5  # times the substeps trained on
@@ -48,7 +49,7 @@ class Arguments:
     )
     scene: str | None = option(None, "what a recording is of, as a scene; default: the one in a trajectory of Pliant")
     body: str | None = option(None, "the body whose law is learned; default: the only one")
-    dt: float | None = option(None, "substep [s]; default: that of the scene")
+    dt: float | None = option(None, "substep [s]; default: that of the scene", above=0)
     units: str = option("m", "of a recording's lengths: m, cm, mm, or metres in one of them")
     up: Literal["x", "y", "z"] = option("z", "the axis of a recording that points up")
     offset: tuple[float, float, float] = option(
@@ -62,27 +63,29 @@ class Arguments:
     )
     law: Literal[tuple(LAWS)] = option("hyperelastic", "the stress")  # type: ignore[valid-type]
     return_map: Literal[tuple(RETURN_MAPS)] = option("none", "the plastic part")  # type: ignore[valid-type]
-    stress_scale: float = option(1e5, "typical stiffness [Pa], by which the network's output is multiplied")
+    stress_scale: float = option(1e5, "typical stiffness [Pa], by which the network's output is multiplied", above=0)
     strain_scale: float = option(
-        3e-2, "typical strain at yield, with which a dissipative or isochoric return map begins"
+        3e-2, "typical strain at yield, with which a dissipative or isochoric return map begins", above=0
     )
     supervision: Literal["state", "positions", "clouds"] = option("state", "what of the motion is seen")
     match: Literal["chamfer", "wasserstein"] = option("wasserstein", "how clouds are compared")
-    tracked: int = option(0, "points seen, drawn with the seed; 0: all")
-    seen_every: int | None = option(None, "substeps between frames seen; default: all frames, of a scene as clouds 10")
-    noise: float = option(0.0, "added to the recorded positions, as a share of the body's size")
+    tracked: int = option(0, "points seen, drawn with the seed; 0: all", least=0)
+    seen_every: int | None = option(
+        None, "substeps between frames seen; default: all frames, of a scene as clouds 10", least=1
+    )
+    noise: float = option(0.0, "added to the recorded positions, as a share of the body's size", least=0)
     substeps: int | None = option(
-        None, "of the motion that are learned from; default: 250 of a scene, all of a recording"
+        None, "of the motion that are learned from; default: 250 of a scene, all of a recording", least=1
     )
     windows: tuple[int, ...] = option(
         (),
         "lengths of the windows [substeps], one a stage of the curriculum; default: 25 of states, otherwise all substeps",
     )
-    batch: int = option(2, "windows an iteration (supervision by state)")
-    epochs: int = option(30, "times all substeps are seen, shared equally by the stages")
+    batch: int = option(2, "windows an iteration (supervision by state)", least=1)
+    epochs: int = option(30, "times all substeps are seen, shared equally by the stages", least=1)
     optimizer: Literal["auto", "adam", "lbfgs"] = option("auto", "auto: adam for windows of states, otherwise lbfgs")
-    learning_rate: float = option(1e-2, "of Adam, decayed to a fiftieth along a cosine")
-    seed: int = option(0, "of the first weights, the order of the windows, and the noise")
+    learning_rate: float = option(1e-2, "of Adam, decayed to a fiftieth along a cosine", above=0)
+    seed: int = option(0, "of the first weights, the order of the windows, and the noise", least=0, most=LAST_SEED)
     device: str = option("cpu", "cpu or cuda")
     dtype: Literal["float32", "float64"] = option("float32", "precision of the simulation and of the law")
     folder: Path = option(Path("runs/law"), "the run folder")
@@ -103,7 +106,8 @@ class Arguments:
 
 
 def make_law(arguments: Arguments) -> TorchLaw:
-    """The networks, drawn from the seed."""
+    """The networks, drawn from the seed; `InputError` for a device that is absent."""
+    find_device(arguments.device)
     generator = torch.Generator().manual_seed(arguments.seed)
     options: dict[str, Any] = {"dtype": getattr(torch, arguments.dtype), "generator": generator}
     stress = LAWS[arguments.law](stress_scale=arguments.stress_scale, **options)
@@ -179,6 +183,8 @@ def _window_problem(arguments: Arguments, motion: Motion, model: sim.Model, stag
             f"{arguments.data}: expected states at equal intervals, got none or others; learn from positions or clouds "
             "(supervision)."
         )
+    if arguments.seen_every is not None:
+        raise sim.InputError("seen_every: expected with positions or clouds, got states; leave it out, all are used.")
     tracked = motion.tracked(arguments.tracked, arguments.seed)
     rollout = model.rollout(stage.window, record_every=motion.every, record=("position",))
     starts = [start // motion.every for start in stage.starts]
@@ -230,6 +236,7 @@ def train(arguments: Arguments) -> Run:
     motion = load_motion(
         arguments.data, arguments.body, longest, arguments.device, arguments.dtype, origin=arguments.origin()
     ).noisy(arguments.noise, arguments.seed)
+    motion.check(velocity=arguments.velocity == "scene", rows=arguments.supervision == "positions")
     total, law = learned_substeps(arguments, motion), make_law(arguments)
     stages = plan(arguments, total)
     problem = make_problem(arguments, motion, law, stages)
@@ -244,7 +251,7 @@ def train(arguments: Arguments) -> Run:
     seen = strains_seen(arguments, motion, law, total)
     law.validity = None if seen is None else sim.StrainRange.of(seen)
     small = moduli_told(stiffness_at_rest(law.kirchhoff), seen)
-    leave(run, arguments, law, small, result, total, predict(arguments, motion, law))
+    leave(run, arguments, law, small, result, total, predict(arguments, motion, law, total))
     return run
 
 
@@ -315,15 +322,14 @@ def leave(
         print(f"  Its motion does not last: {made.trajectory.status.message}")
     print(f"  {small_strains(small)}")
     if not math.isfinite(result.loss):
-        print(
-            f"  The first law did not last {total} substeps; begin with fewer, for example --windows {total // 5} {total}."
-        )
+        fewer = f"begin with fewer, for example --windows {total // 5} {total}" if total >= 5 else "lower --dt"
+        print(f"  The first law did not last {total} substeps; {fewer}.")
     for sentence in (*result.report, f"Everything is in {run.folder}; load the law with learn.models.laws.load_law."):
         print(f"  {sentence}")
     if arguments.pictures:
         write_atomically(run.path("stress.png"), stress_plot(law, truth=made.truth))
         sim.view(made.trajectory, output=run.path("strip.png"), strip=5)
-        sim.view(made.trajectory, output=run.path("motion.mp4"))
+        sim.view(made.trajectory, output=run.path("motion.mp4"), progress=arguments.progress)
 
 
 def small_strains(small: dict[str, Any]) -> str:
@@ -335,12 +341,12 @@ def small_strains(small: dict[str, Any]) -> str:
     return " ".join(filter(None, (seen, small.get("untold"))))
 
 
-def predict(arguments: Arguments, motion: Motion, law: TorchLaw) -> Prediction:
-    """The law's motion without help, judged at about every 50th substep.
+def predict(arguments: Arguments, motion: Motion, law: TorchLaw, total: int) -> Prediction:
+    """The law's motion without help, judged at about every 50th substep, and where fewer were learned from at the last of them.
 
     Of clouds that were recorded without correspondence, the error is a third of their squared distance.
     """
-    recording = motion.recording.thinned(EVALUATED_EVERY * motion.dt)
+    recording = motion.recording.thinned(min(EVALUATED_EVERY, total) * motion.dt)
     known = bool(motion.truth) or arguments.supervision == "positions"
     trajectory = record_motion(
         motion.scene.with_material(motion.body, law),

@@ -18,7 +18,7 @@ import torch
 
 import sim
 from learn import Adam, Budget, LevenbergMarquardt, Method, Result
-from learn.arguments import option
+from learn.arguments import LAST_SEED, option
 from learn.identify.initial_velocity import estimated_velocity
 from learn.identify.material import MaterialProblem, misfit, parameter_unknown, posterior_at
 from learn.identify.motion import Curriculum
@@ -34,6 +34,7 @@ LEVEL = 0.9  # of the intervals
 LOOSE, TIGHT = 1e-2, 1e-9  # share of the loss below whose change a horizon, and the whole motion, are done
 DENSE = 10  # substeps between the frames seen of a scene
 SUBSTEPS = 250  # seen, of a scene's own motion
+UNSETTLED = "The iterations ended before the values had settled: neither they nor their intervals are final; raise --iterations."
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -48,7 +49,7 @@ class Arguments:
     )
     scene: str | None = option(None, "what a recording is of, as a scene; default: the one in a trajectory of Pliant")
     body: str | None = option(None, "the body that is seen, and whose parameters need no prefix; default: the only one")
-    dt: float | None = option(None, "substep [s]; default: that of the scene")
+    dt: float | None = option(None, "substep [s]; default: that of the scene", above=0)
     units: str = option("m", "of a recording's lengths: m, cm, mm, or metres in one of them")
     up: Literal["x", "y", "z"] = option("z", "the axis of a recording that points up")
     offset: tuple[float, float, float] = option(
@@ -63,20 +64,28 @@ class Arguments:
     )
     supervision: Literal["positions", "clouds"] = option("positions", "what of the motion is seen")
     match: Literal["chamfer", "wasserstein"] = option("wasserstein", "how clouds are compared")
-    tracked: int = option(0, "points seen, drawn with the seed; 0: all")
-    seen_every: int | None = option(None, "substeps between frames seen; default: all frames, of a scene every 10")
-    noise: float = option(0.0, "standard deviation added to each coordinate seen, as a share of the body's size")
-    substeps: int | None = option(None, "of the motion that are seen; default: 250 of a scene, all of a recording")
+    tracked: int = option(0, "points seen, drawn with the seed; 0: all", least=0)
+    seen_every: int | None = option(
+        None, "substeps between frames seen; default: all frames, of a scene every 10", least=1
+    )
+    noise: float = option(
+        0.0, "standard deviation added to each coordinate seen, as a share of the body's size", least=0
+    )
+    substeps: int | None = option(
+        None, "of the motion that are seen; default: 250 of a scene, all of a recording", least=1
+    )
     horizons: tuple[int, ...] = option(
         (), "shorter motions to fit first, in substeps, so as not to end in a wrong minimum (lm)"
     )
     starts: int = option(
-        0, "samples around the guesses, of which the best is where Levenberg-Marquardt starts; 0: none"
+        0, "samples around the guesses, of which the best is where Levenberg-Marquardt starts; 0: none", least=0
     )
     method: Literal["lm", "adam"] = option("lm", "Levenberg-Marquardt, or gradient descent")
-    iterations: int = option(40, "at most", may_change=True)
-    learning_rate: float = option(0.2, "of Adam, in spreads of the unknowns, decayed to a fiftieth along a cosine")
-    seed: int = option(0, "of the noise, of the points seen, and of the starts")
+    iterations: int = option(40, "at most", may_change=True, least=1)
+    learning_rate: float = option(
+        0.2, "of Adam, in spreads of the unknowns, decayed to a fiftieth along a cosine", above=0
+    )
+    seed: int = option(0, "of the noise, of the points seen, and of the starts", least=0, most=LAST_SEED)
     device: str = option("cpu", "cpu or cuda")
     dtype: Literal["float32", "float64"] = option("float64", "precision of the simulation")
     folder: Path = option(Path("runs/material"), "the run folder")
@@ -96,6 +105,8 @@ def load(arguments: Arguments) -> Motion:
     motion = load_motion(
         arguments.data, arguments.body, substeps, arguments.device, arguments.dtype, origin=arguments.origin()
     )
+    is_unknown = any(word.partition("=")[0] in ("velocity", f"{motion.body}.velocity") for word in arguments.unknowns)
+    motion.check(velocity=arguments.velocity == "scene" and not is_unknown, rows=arguments.supervision == "positions")
     return motion.noisy(arguments.noise, arguments.seed)
 
 
@@ -189,6 +200,8 @@ def train(arguments: Arguments) -> Run:
         result.report.append(
             "The budget ended before the whole motion was fitted: raise --iterations, or give fewer --horizons."
         )
+    elif isinstance(method, LevenbergMarquardt) and not method.finished:
+        result.report.append(UNSETTLED)
     leave(run, arguments, motion, make_problem(arguments, motion), result)
     return run
 

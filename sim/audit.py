@@ -83,6 +83,7 @@ class GradientReport:
     jacobian: how far a change of the state's first array at every substep has grown at the end, [substeps]: the root mean
         square singular value of dx(end)/dx(t), from one random direction w, |w dx(end)/dx(t)| / |w|.
     first_bad: (substep, array) at which the adjoint is first not finite walking back, or None.
+    left: names of the parameters that an interrupted audit did not come to.
     """
 
     loss: float
@@ -92,6 +93,7 @@ class GradientReport:
     first_bad: tuple[int, str] | None
     tolerance: float
     dt: float
+    left: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -127,6 +129,8 @@ class GradientReport:
             if self.first_bad is None
             else f"the adjoint of '{self.first_bad[1]}' is not finite at substep {self.first_bad[0]}",
         ]
+        if self.left:
+            tail.append(f"interrupted, not audited: {', '.join(self.left)}")
         return "\n".join([head, "-" * len(head), *rows, *tail])
 
     def plot(self, path: str) -> None:
@@ -156,6 +160,14 @@ class GradientReport:
         figure.savefig(path, dpi=130)
 
 
+class AuditInterrupted(KeyboardInterrupt):
+    """The audit was interrupted; `report` is what it had found."""
+
+    def __init__(self, report: GradientReport):
+        super().__init__(f"interrupted after {len(report.parameters)} parameters")
+        self.report = report
+
+
 def check_gradients(
     rollout: Rollout,
     loss: Loss,
@@ -165,6 +177,7 @@ def check_gradients(
     probes: int = 2,
     sweep: Sequence[float] = SWEEP,
     seed: int = 0,
+    progress: Callable[[float, int, str], None] | None = None,
 ) -> GradientReport:
     """Audit the gradient of a loss through a rollout.
 
@@ -179,9 +192,11 @@ def check_gradients(
         names: which parameters; default all that the scene's loss can depend on.
         probes: random directions a parameter.
         sweep: finite-difference steps relative to the parameter's size; finer ones follow while they come closer.
+        progress: called with how many parameters are done, of how many, and which is next or under way.
 
     Returns: a `GradientReport`.
-    Errors: `InputError` for unknown names; `SimulationError` when the rollout itself fails.
+    Errors: `InputError` for unknown names; `SimulationError` when the rollout itself fails; after Ctrl-C
+        `AuditInterrupted`, a `KeyboardInterrupt` with the report of what was found so far.
     """
     rollout.model.check_names(names or [])
     base = _full_values(rollout, values or {})
@@ -195,16 +210,30 @@ def check_gradients(
         gradients = rollout.backward(adjoints, watch=growth)
     except SimulationError:
         gradients, bad = None, growth.first_bad
+    jacobian = _jacobian_growth(rollout, record, np.random.default_rng((seed, 1)))
+    chosen = [] if gradients is None else [(name, gradients[name]) for name in names or gradients]
+    audits: list[ParameterAudit] = []
+    tolerance, first_bad = TOLERANCE[rollout.model.precision.name], bad or growth.first_bad
+
+    def report() -> GradientReport:
+        left = tuple(name for name, _ in chosen[len(audits) :])
+        return GradientReport(
+            value, tuple(audits), growth.arrays, jacobian, first_bad, tolerance, rollout.model.dt, left
+        )
+
     rng = np.random.default_rng(seed)
-    audits = []
-    if gradients is not None:
-        for name in names or list(gradients):
-            audits.append(_audit(rollout, loss, base, value, name, gradients[name], probes, sweep, rng))
-    jacobian = _jacobian_growth(rollout, record, rng)
-    tolerance = TOLERANCE[rollout.model.precision.name]
-    return GradientReport(
-        value, tuple(audits), growth.arrays, jacobian, bad or growth.first_bad, tolerance, rollout.model.dt
-    )
+    try:
+        for index, (name, gradient) in enumerate(chosen):
+            told = None if progress is None else functools.partial(_tell, progress, index, len(chosen), name)
+            audits.append(_audit(rollout, loss, base, value, name, gradient, probes, sweep, rng, told))
+    except KeyboardInterrupt:
+        raise AuditInterrupted(report()) from None
+    return report()
+
+
+def _tell(progress: Callable[[float, int, str], None], index: int, count: int, name: str, share: float) -> None:
+    """Progress of the whole audit from the share of one parameter."""
+    progress(index + share, count, name)
 
 
 def _jacobian_growth(rollout: Rollout, record: Record | None, rng: np.random.Generator) -> np.ndarray:
@@ -272,7 +301,7 @@ class _Try:
         return bool(((self.adjoint >= lower) & (self.adjoint <= upper)).all())
 
 
-def _audit(rollout, loss, base, value, name, gradient, probes, sweep, rng) -> ParameterAudit:
+def _audit(rollout, loss, base, value, name, gradient, probes, sweep, rng, progress=None) -> ParameterAudit:
     start, parameter = base[name], rollout.parameters()[name]
     directions = [_direction(name, start, rng) for _ in range(probes)]
     one_sided = _turn_inwards(parameter.spec, start, directions, max(sweep))
@@ -282,6 +311,8 @@ def _audit(rollout, loss, base, value, name, gradient, probes, sweep, rng) -> Pa
     tolerance, steps = TOLERANCE[rollout.model.precision.name], list(sweep)
     tried: list[_Try] = []
     for step in steps:  # which grows by finer ones while the finest is the best and does not agree
+        if progress is not None:
+            progress(len(tried) / len(steps))
         slopes = np.array([slopes_along(evaluate, value, step * d) for d in directions]) / step
         tried.append(_Try(step, slopes, adjoint))
         best = min(tried, key=lambda one: one.error)

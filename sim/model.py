@@ -13,6 +13,7 @@ from sim.errors import InputError
 from sim.mpm.binding import Binding
 from sim.mpm.contact import solid_struct
 from sim.mpm.frames import ParticleFrames
+from sim.mpm.leaks import can_flow, leaks
 from sim.mpm.solver import MPMSolver
 from sim.mpm.state import FIELDS, SHAPES, State
 from sim.mpm.transfers import grid_struct
@@ -199,6 +200,12 @@ class Model(BaseModel):
                 offset += volume.values.size
             made.append(solid)
         return wp.array(made, dtype=Solid, device=self.device)
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about what makes every run doubtful; the status of each repeats them."""
+        flows = any(can_flow(body.material, self.precision) for body in self.bodies)
+        return leaks(self.colliders, self._volumes, self.grid_spec, flows=flows)
 
     @cached_property
     def _volumes(self) -> dict[int, Any]:

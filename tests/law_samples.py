@@ -25,6 +25,15 @@ def deformations(count=6, size=0.2, seed=1):
     return EYE + size * torch.randn(count, 3, 3, dtype=torch.float64, generator=rng)
 
 
+def coinciding(seed=3):
+    """Turned deformations of which two or three stretches are the same, at rest's size and far from it, and one nearly flat."""
+    stretches = torch.tensor(
+        [[s, s, t] for s in (0.45, 1.0, 2.3) for t in (0.45, 1.0, 2.3)] + [[1e-3, 1.0, 1.0]], dtype=torch.float64
+    )
+    count = len(stretches)
+    return rotations(count, seed) @ torch.diag_embed(stretches) @ rotations(count, seed + 1)
+
+
 def rotations(count=6, seed=2):
     Q, _ = torch.linalg.qr(torch.randn(count, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
     return Q * torch.linalg.det(Q)[:, None, None]
@@ -38,16 +47,18 @@ def _at_rest(law, is_map):
     return (law(EYE[None]) - EYE * is_map).abs().max()
 
 
-def _objectivity(law, is_map):
+def _objectivity(law, is_map, F=None):
     """A rotation of space rotates the result."""
-    F, Q = deformations(), rotations()
+    F = deformations() if F is None else F
+    Q = rotations(len(F))
     turned = Q @ law(F) if is_map else Q @ law(F) @ Q.mT
     return (law(Q @ F) - turned).abs().max()
 
 
-def _isotropy(law, is_map):
+def _isotropy(law, is_map, F=None):
     """A rotation of the rest state changes nothing, but turns a deformation gradient back."""
-    F, Q = deformations(), rotations()
+    F = deformations() if F is None else F
+    Q = rotations(len(F))
     return (law(F @ Q) - (law(F) @ Q if is_map else law(F))).abs().max()
 
 

@@ -34,6 +34,25 @@ def test_a_right_gradient_passes_with_a_table_and_a_plot(rollout, tmp_path):
     assert (tmp_path / "audit.png").stat().st_size > 10_000
 
 
+def test_an_audit_tells_how_far_it_is_and_interrupted_what_it_has_found(rollout):
+    told = []
+    options = {"names": ["body.velocity", "gravity"], "probes": 1, "sweep": (1e-4, 1e-5)}
+    whole = sim.check_gradients(rollout, height, **options, progress=lambda *words: told.append(words))
+    assert told == [(0.0, 2, "body.velocity"), (0.5, 2, "body.velocity"), (1.0, 2, "gravity"), (1.5, 2, "gravity")]
+
+    def impatient(done, count, name):
+        if done == 1.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        sim.check_gradients(rollout, height, **options, progress=impatient)
+    report = stopped.value.report
+    assert [p.name for p in report.parameters] == ["body.velocity"] and report.left == ("gravity",)
+    assert report.parameters[0].difference == pytest.approx(whole.parameters[0].difference, rel=0.0)
+    assert "interrupted, not audited: gravity" in str(report) and "not audited" not in str(whole)
+    assert np.array_equal(report.jacobian, whole.jacobian)
+
+
 def test_a_wrong_gradient_is_pointed_at(rollout):
     def wrong(trajectory):
         value, adjoints = height(trajectory)

@@ -277,3 +277,72 @@ def test_a_closed_pipe_is_not_an_error_to_print():
     command = f"{sys.executable} -m scenes.cli list | true"
     done = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert done.stderr == ""
+
+
+FALLING = '''"""A small block falls."""
+
+import sim
+from scenes.registry import Settings
+from sim import materials, shapes
+
+SETTINGS = Settings(dt=1e-3, steps=4, record_every=2)
+
+
+def build():
+    scene = sim.Scene(extent=((0.0,) * 3, (0.4,) * 3), cell_size=0.05)
+    block = shapes.Box(0.1, center=(0.2, 0.2, 0.08))
+    law = materials.NeoHookean(youngs_modulus=2e4, poissons_ratio=0.3)
+    scene.add_mpm(block, law, density=1000.0, spacing=0.05, name="block", velocity=(0.5, 0, -2))
+    return scene
+
+
+def measure(trajectory):
+    return {}
+'''
+
+
+@pytest.fixture
+def falling(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "falling.py"
+    path.write_text(FALLING)
+    return path
+
+
+def test_an_audit_draws_a_bar_unless_told_not_to(falling, capsys):
+    status, out, error = answer(capsys, "check-gradients", falling, "--steps", 40)
+    assert status == 0 and "block.youngs_modulus" in out and "parameters [" in error
+    status, _, error = answer(capsys, "check-gradients", falling, "--steps", 40, "--no-progress")
+    assert status == 0 and error == ""
+
+
+def test_an_interrupted_audit_prints_what_it_has_found(falling, capsys, monkeypatch):
+    from scenes.commands import check_gradients
+
+    def impatient(bar):
+        def move(done, count, name):
+            if done >= 2:
+                raise KeyboardInterrupt
+
+        return move
+
+    monkeypatch.setattr(check_gradients, "mover", impatient)
+    status, out, error = answer(capsys, "check-gradients", falling, "--steps", 40)
+    assert status == 130 and "pliant: interrupted" in error
+    assert "block.youngs_modulus" in out and "interrupted, not audited: " in out
+
+
+def test_a_run_and_its_film_draw_no_bar_when_told_not_to(falling, tmp_path, capsys, monkeypatch):
+    import tqdm
+
+    drawn = []
+    bar = tqdm.tqdm
+
+    def watched(*words, disable=False, **options):
+        drawn.append((options["desc"], disable))
+        return bar(*words, disable=disable, **options)
+
+    monkeypatch.setattr(tqdm, "tqdm", watched)
+    assert answer(capsys, "run", falling, "--output", tmp_path / "a.gif", "--no-progress")[0] == 0
+    assert answer(capsys, "run", falling, "--output", tmp_path / "a.npz")[0] == 0
+    assert answer(capsys, "view", tmp_path / "a.npz", "--output", tmp_path / "b.gif", "--no-progress")[0] == 0
+    assert drawn == [("falling", True), ("film", True), ("falling", False), ("film", True)]

@@ -188,6 +188,13 @@ def test_shorter_horizons_first_lead_to_the_right_minimum_and_resume_bit_for_bit
     assert stages == [0, 1]
 
 
+@pytest.mark.parametrize(("iterations", "settled"), [(2, False), (40, True)])
+def test_values_that_have_not_settled_are_told(iterations, settled, tmp_path, capsys):
+    problem = find_problem("material")
+    problem.train(problem.arguments(**SHORT, iterations=iterations, folder=tmp_path / "run"))
+    assert ("neither they nor their intervals are final" in capsys.readouterr().out) != settled
+
+
 def test_a_budget_that_ends_on_a_shorter_horizon_says_so(tmp_path, capsys):
     problem = find_problem("material")
     problem.train(problem.arguments(**FAR, horizons=(60,), iterations=2, folder=tmp_path / "run"))

@@ -98,6 +98,9 @@ def test_files_that_are_no_law_get_their_sentence(tmp_path):
         (lambda card: card["networks"].update(kirchhoff=None), "kirchhoff"),
         (lambda card: card["options"].update(kirchhoff={"color": 3}), "color"),
         (lambda card: card["options"].update(kirchhoff={"hidden": 5}), "state_dict"),
+        (lambda card: card["options"].update(kirchhoff={"hidden": 10**9}), "hidden: expected widths of layers from 1 to 4096"),
+        (lambda card: card["networks"].update(kirchhoff="HenckyLaw"), "hidden"),
+        (lambda card: card.update(dtype="float64"), "in torch.float32 where its card says torch.float64"),
         (lambda card: card.update(dtype="float16"), "float16"),
         (lambda card: card.update(validity={"stretch": [2.0, 1.0], "volume": [1.0, 1.0]}), "expected 0 < low"),
         (lambda card: card.update(format=99), "format 99"),
@@ -108,6 +111,15 @@ def test_files_that_are_no_law_get_their_sentence(tmp_path):
 def test_a_card_that_does_not_fit_gets_its_sentence(saved, change, reason):
     with_card(saved, change)
     with pytest.raises(InputError, match=rf"law\.safetensors.*{reason}.*save it anew"):
+        load_law(saved)
+
+
+def test_weights_that_are_not_finite_are_refused(saved):
+    law = load_law(saved)
+    with torch.no_grad():
+        law.kirchhoff.network.first[0, 0] = torch.nan
+    save_law(law, saved)
+    with pytest.raises(InputError, match=r"'kirchhoff\.network\.first' with numbers that are not finite"):
         load_law(saved)
 
 

@@ -79,6 +79,13 @@ def _move(weights, direction, step):
         w += step * d
 
 
+def test_a_law_of_another_precision_is_refused_when_the_rollout_is_made():
+    for law in (jelly(), clay(), fibres()):
+        with pytest.raises(sim.InputError, match="body 'flesh': expected a law with weights in float64 .* got float32"):
+            pool(flesh=law.to(torch.float32))
+        pool(flesh=law.to(torch.float64))
+
+
 def test_parameters_of_an_analytic_law_keep_their_gradient_beside_a_learned_one():
     rollout = pool(jelly=jelly(), water=WATER)
     bulk = torch.tensor(2e4, dtype=torch.float64, requires_grad=True)

@@ -8,14 +8,21 @@ import torch
 
 from learn import Adam, Budget, ExplicitLaw, TorchLaw, simulate, solve
 from learn.identify.motion import Curriculum, MotionProblem
-from learn.models.laws import ElasticNetwork, HyperelasticNetwork, PlainNetwork, PlasticNetwork, load_law
+from learn.models.laws import (
+    DissipativeReturnMap,
+    ElasticNetwork,
+    HyperelasticNetwork,
+    PlainNetwork,
+    PlasticNetwork,
+    load_law,
+)
 from learn.models.laws.card import read_card
 from learn.run import read_metrics
 from scenes import tumble
 from scenes.motion_data import record_motion
 from scenes.registry import find_problem
 from sim import InputError
-from tests.law_samples import ALL, EYE, MAPS, RESIDUALS, claims, deformations, make, with_prior
+from tests.law_samples import ALL, EYE, MAPS, RESIDUALS, STRESSES, claims, coinciding, deformations, make, with_prior
 
 torch.set_num_threads(1)
 
@@ -30,6 +37,16 @@ def test_a_prior_that_is_claimed_holds_for_any_weights(cls, prior):
 def test_a_prior_that_is_not_claimed_does_not_hold(cls, prior):
     residual, _ = RESIDUALS[prior]
     assert residual(make(cls, spread=0.1), cls in MAPS) > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("cls", "prior"), [pair for pair in claims(claimed=True) if pair[1] in ("objective", "isotropic")]
+)
+def test_rotations_change_nothing_where_stretches_coincide(cls, prior):
+    """Where an angle between principal strains has no value, round-off must not choose one."""
+    law, F = make(cls, spread=0.1), coinciding()
+    size = float(law(F).detach().abs().max())
+    assert RESIDUALS[prior][0](law, cls in MAPS, F) <= 1e-10 * max(size, 1.0)
 
 
 def test_every_prior_that_a_law_claims_is_tested():
@@ -53,6 +70,13 @@ def test_products_agree_with_finite_differences(cls):
     assert isinstance(law, ExplicitLaw)
     F = deformations().requires_grad_()
     assert torch.autograd.gradcheck(lambda F, *_: law(F), (F, *law.parameters()), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("cls", with_prior("isotropic"))
+def test_products_agree_with_finite_differences_where_stretches_coincide(cls):
+    law = make(cls, spread=0.1)
+    F = coinciding()[:-1].requires_grad_()
+    assert torch.autograd.gradcheck(law, (F,), eps=1e-8, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("cls", with_prior("growth"))
@@ -81,6 +105,16 @@ def test_the_energy_grows_without_bound(cls, squeeze):
 @pytest.mark.parametrize("cls", [ElasticNetwork, PlasticNetwork])
 def test_the_papers_networks_have_its_number_of_parameters(cls):
     assert sum(w.numel() for w in cls().parameters()) == 5504
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [(DissipativeReturnMap, n) for n in ("strain_scale", "smoothing")] + [(c, "stress_scale") for c in STRESSES],
+)
+def test_a_scale_that_is_not_positive_is_refused(cls, name, scale):
+    with pytest.raises(InputError, match=f"{name}: expected a positive number"):
+        cls(**{name: scale})
 
 
 @pytest.mark.parametrize("cls", ALL)

@@ -10,11 +10,13 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from learn import LBFGS, Budget, Unknown, solve
+from learn.identify.alignment import check_rows, check_speed
 from learn.identify.initial_velocity import estimated_velocity, recorded_velocity
 from learn.identify.motion import Curriculum
 from learn.identify.observation import MATCHES, ObservationProblem, observing_rollout, seen_objective, squared_errors
 from learn.models.laws.card import read_card
 from learn.run import read_metrics
+from scenes import tumble
 from scenes.motion_data import Origin, load_motion
 from scenes.registry import find_problem
 from sim import InputError, Recording, Scene, Trajectory
@@ -291,6 +293,18 @@ def test_a_motion_that_ends_early_is_infinitely_wrong_afterwards(motion, recordi
         ({"tracked": 1000}, "tracked: expected 0 to 216 points"),
         ({"body": "cube"}, r"expected one of \['block'\], got 'cube'"),
         ({"data": "missing.pvd"}, "found nothing at missing.pvd"),
+        ({"tracked": 1000, "supervision": "clouds"}, "expected 0 to 216 points of a cloud, got 1000"),
+        ({"batch": 0}, "batch: expected a number of at least 1, got 0"),
+        ({"epochs": 0}, "epochs: expected a number of at least 1, got 0"),
+        ({"substeps": 0}, "substeps: expected a number of at least 1, got 0"),
+        ({"seen_every": 0}, "seen_every: expected a number of at least 1, got 0"),
+        ({"noise": -1.0}, "noise: expected a number of at least 0"),
+        ({"dt": 0.0}, "dt: expected a number above 0"),
+        ({"dt": float("nan")}, "dt: expected a number above 0, got nan"),
+        ({"strain_scale": 0.0}, "strain_scale: expected a number above 0"),
+        ({"seed": -1}, "seed: expected a number of at least 0"),
+        ({"seed": 2**64}, "seed: expected a number of at least 0 and at most"),
+        ({"device": "tpu"}, "device: expected one of"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused_in_a_sentence(folder, tmp_path, options, sentence):
@@ -298,6 +312,86 @@ def test_what_cannot_be_learned_from_is_refused_in_a_sentence(folder, tmp_path, 
     problem, arguments = arguments_for(folder, "vtk", **given)
     with pytest.raises(InputError, match=sentence):
         problem.train(arguments)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ("tumble:honey", "variant: expected one of jelly, plasticine, sand, water of the scene tumble, got 'honey'"),
+        ("jelly_drop:honey", "variant: expected none of the scene jelly_drop, got 'honey'"),
+        ("turbulence", "scene: expected one of bodies, got 'turbulence', which is of fields"),
+    ],
+)
+def test_a_scene_or_a_variant_that_cannot_be_learned_from_is_refused(data, sentence, tmp_path):
+    problem = find_problem("law")
+    with pytest.raises(InputError, match=sentence):
+        problem.train(problem.arguments(data=data, folder=tmp_path / "run"))
+
+
+def test_frames_to_look_at_are_refused_where_all_states_are_used(tmp_path):
+    problem = find_problem("law")
+    options = {"data": "specimen:jelly", "substeps": 20, "windows": (5,), "seen_every": 5, "progress": False}
+    with pytest.raises(InputError, match="seen_every: expected with positions or clouds, got states"):
+        problem.train(problem.arguments(folder=tmp_path / "run", **options))
+
+
+def test_a_law_learned_from_few_substeps_is_judged_at_the_last_of_them(tmp_path, capsys):
+    problem = find_problem("law")
+    options = {"data": "specimen:jelly", "substeps": 20, "windows": (10,), "epochs": 1, "stress_scale": 3e4}
+    run = problem.train(problem.arguments(**options, folder=tmp_path / "run", pictures=False, progress=False))
+    errors = read_card(run.path("law.safetensors"))["notes"]["errors [m^2]"]
+    assert 0.0 < errors["reconstruction"] < 1e-4 and "nan" not in capsys.readouterr().out
+
+
+def save(path, points, times):
+    np.savez(path, x=points, t=times)
+    return str(path)
+
+
+@pytest.mark.parametrize("factor", [1e3, 10.0, 0.1, 1e-3])
+@pytest.mark.parametrize("supervision", ["positions", "clouds"])
+def test_a_wrong_clock_is_told_by_the_speed_at_the_start(folder, recording, tmp_path, factor, supervision):
+    data = save(tmp_path / "a.npz", recording.positions, factor * recording.times)
+    problem, arguments = arguments_for(folder, "npz", data=data, supervision=supervision, folder=tmp_path / "run")
+    arguments = dataclasses.replace(arguments, units="m", up="z")
+    hint = "are the times in ms" if factor == 1e3 else "correct the times"
+    with pytest.raises(InputError, match=f"expected points that set out at 2.06 m/s .* got .*; {hint}"):
+        problem.train(arguments)
+
+
+def test_a_wrong_clock_is_told_where_parameters_are_identified(folder, recording, tmp_path):
+    data = save(tmp_path / "a.npz", recording.positions, 10.0 * recording.times)
+    problem = find_problem("material")
+    options = {"data": data, "scene": str(folder / "block.py"), "progress": False, "folder": tmp_path / "run"}
+    with pytest.raises(InputError, match="expected points that set out at 2.06 m/s"):
+        problem.train(problem.arguments(**options))
+
+
+def test_the_clock_is_not_judged_by_what_is_not_known_or_did_not_move(recording):
+    slow = dataclasses.replace(recording, times=10.0 * recording.times)
+    size, gravity = 0.125, np.array([0.0, 0.0, -9.81])
+    check_speed(recording, np.array([0.5, 0.0, -2.0]), gravity, size)
+    check_speed(slow, np.zeros(3), gravity, size)  # at rest: nothing to compare
+    still = dataclasses.replace(recording, points=[recording.points[0]] * recording.frame_count)
+    check_speed(still, np.array([1e-3, 0.0, 0.0]), gravity, size)
+
+
+def test_rows_that_change_places_are_told(folder, recording, tmp_path):
+    rng = np.random.default_rng(0)
+    points = recording.positions
+    points[3] = rng.permutation(points[3])
+    data = save(tmp_path / "a.npz", points, recording.times)
+    problem, arguments = arguments_for(folder, "npz", data=data, supervision="positions", folder=tmp_path / "run")
+    with pytest.raises(InputError, match=r"points that change places from frame 2 to 3; .* compare clouds"):
+        problem.train(dataclasses.replace(arguments, units="m", up="z"))
+
+
+@pytest.mark.parametrize("material", ["jelly", "plasticine", "sand", "water"])
+def test_rows_of_a_body_that_flows_are_accepted(material):
+    """Frames every 25 ms of a cube that tumbles into a corner and, of water or sand, runs out there."""
+    scene = tumble.build(material)
+    rollout = scene.build(dt=5e-4, threads=1).rollout(1000, record_every=50, gradient=False)
+    check_rows(Recording.of(rollout.forward()))
 
 
 def test_unusable_observations_are_refused(recording):

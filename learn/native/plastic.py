@@ -50,7 +50,7 @@ _STATE = """
         V l[3], e[3], d[3], trace, norm;
         strains(F, Q, w, l, e);
         split(e, d, trace, norm);
-        const V inverse = inverse_or_zero(norm);
+        const V inverse = (REAL)1 / root(norm * norm + (REAL)((SCALE / FINE) * (SCALE / FINE)));
         const V u[3] = {d[0] * inverse, d[1] * inverse, d[2] * inverse};
         const V lode = (REAL)7.348469228349534 * u[0] * u[1] * u[2];
 """
@@ -69,9 +69,10 @@ def strain_state(scale: float, fine: float) -> LaneFeatures:
     vjp = """
         const V y = trace * (REAL)(FINE / SCALE), slope = (REAL)(FINE / 3.0) / root(y * y + (REAL)1);
         const V share = (g(0) + g(1) * slope) / (REAL)SCALE, rate = (REAL)3 * g(2) * inverse;
+        const V mean = dot(u, u) * (REAL)(1.0 / 3.0);
         V h[3];
         for (int i = 0; i < 3; ++i)
-            h[i] = (share + rate * ((REAL)2.449489742783178 * (u[i] * u[i] - (REAL)(1.0 / 3.0)) - lode * u[i])) / l[i];
+            h[i] = (share + rate * ((REAL)2.449489742783178 * (u[i] * u[i] - mean) - lode * u[i])) / l[i];
         dF = product(F, spectral(Q, h));
     """
     texts = [(_STATE + text).replace("FINE", repr(fine)).replace("SCALE", repr(scale)) for text in (value, vjp)]

@@ -2,7 +2,7 @@
 
 The loss is the mean squared displacement of every body, or the mean squared change of every field. Unless told
 otherwise the audit runs in float64 over the first 200 substeps of the scene. The exit status is 1 when a gradient
-disagrees.
+disagrees. Ctrl-C ends it with what was found so far.
 """
 
 import argparse
@@ -10,19 +10,24 @@ import dataclasses
 import pathlib
 from typing import TYPE_CHECKING
 
-from scenes.commands.options import add_simulation_options, build_rollout, chosen_settings
+from scenes.commands.options import add_progress_option, add_simulation_options, build_rollout, chosen_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
+    from tqdm import tqdm
 
     from sim.trajectory import Trajectory
 
 
 STEPS = 200
+BAR = "{l_bar}{bar}| {n:.1f}/{total} parameters [{elapsed}<{remaining}{postfix}]"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_simulation_options(parser)
+    add_progress_option(parser)
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="save the plot of the audit (.png)")
     parser.set_defaults(dtype="float64")
 
@@ -35,16 +40,37 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.steps is None:
         settings = dataclasses.replace(settings, steps=min(settings.steps, STEPS))
     rollout = build_rollout(spec, settings, arguments)
+    from tqdm import tqdm
+
     import sim
+    from sim.audit import AuditInterrupted
 
     print(f"{spec.name}: {settings.steps} substeps of {settings.dt:g} s, {settings.dtype}", flush=True)
-    audit = sim.check_gradients(rollout, mean_squared_displacement, spec.values(rollout) if spec.values else None)
+    values = spec.values(rollout) if spec.values else None
+    with tqdm(desc=spec.name, leave=False, bar_format=BAR, disable=not arguments.progress) as bar:
+        try:
+            audit = sim.check_gradients(rollout, mean_squared_displacement, values, progress=mover(bar))
+        except AuditInterrupted as interruption:
+            bar.close()
+            print(interruption.report)
+            raise
     print(audit)
     if arguments.output is not None:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         audit.plot(str(arguments.output))
         print(f"saved {arguments.output}")
     return 0 if audit.ok else 1
+
+
+def mover(bar: "tqdm") -> "Callable[[float, int, str], None]":
+    """What moves the bar to so many of the parameters, and names the next."""
+
+    def move(done: float, count: int, name: str) -> None:
+        bar.total = count
+        bar.set_postfix_str(name, refresh=False)
+        bar.update(done - bar.n)
+
+    return move
 
 
 def mean_squared_displacement(trajectory: "Trajectory") -> tuple[float, dict[str, "np.ndarray"]]:

@@ -24,6 +24,12 @@ def add_simulation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="seed of what is random in the scene")
 
 
+def add_progress_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--progress", action=argparse.BooleanOptionalAction, default=True, help="draw a progress bar (default: yes)"
+    )
+
+
 def chosen_settings(spec: SceneSpec, arguments: argparse.Namespace) -> Settings:
     """The scene's settings with what the command line overrides."""
     names = ("steps", "dt", "record_every", "dtype")

@@ -10,7 +10,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from scenes.commands.options import add_simulation_options, build_rollout, chosen_settings, model_options
+from scenes.commands.options import (
+    add_progress_option,
+    add_simulation_options,
+    build_rollout,
+    chosen_settings,
+    model_options,
+)
 
 if TYPE_CHECKING:
     from scenes.registry import SceneSpec, Settings
@@ -23,6 +29,7 @@ INTERRUPTED = 130  # the exit status of shells for a command ended by Ctrl-C
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_simulation_options(parser)
+    add_progress_option(parser)
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="default: runs/SCENE.npz")
 
 
@@ -51,7 +58,7 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"warning: {warning}")
     suffix = output.suffix.lower()
     if suffix != ".traj" or spec.run is not None:
-        save(trajectory, output, camera=settings.camera)
+        save(trajectory, output, camera=settings.camera, progress=arguments.progress)
     print(f"saved {output}" + (f"; watch it with: pliant view {output}" if suffix in (".npz", ".traj") else ""))
     return 0
 
@@ -72,8 +79,9 @@ def run_rollout(
     """The trajectory of the scene's one rollout, and the seconds it took."""
     rollout = build_rollout(spec, settings, arguments, gradient=False, **recording(output, settings.camera))
     started = time.perf_counter()
+    values = spec.values(rollout) if spec.values else None
     trajectory = forward_with_progress(
-        rollout, steps=settings.steps, title=spec.name, values=spec.values(rollout) if spec.values else None
+        rollout, steps=settings.steps, title=spec.name, values=values, visible=arguments.progress
     )
     return trajectory, time.perf_counter() - started
 
@@ -95,18 +103,22 @@ def check_output(output: pathlib.Path) -> None:
         raise InputError(f"output: expected one of {', '.join(known)}, got '{output}'; choose one of these suffixes.")
 
 
-def save(trajectory: "Trajectory", output: pathlib.Path, *, camera: Any) -> None:
+def save(trajectory: "Trajectory", output: pathlib.Path, *, camera: Any, progress: bool = True) -> None:
     """Write a trajectory, or a picture of it as the scene wants to be seen."""
     from sim.trajectory import DATA_SUFFIXES
 
     output.parent.mkdir(parents=True, exist_ok=True)
-    options = {} if camera is None or output.suffix in DATA_SUFFIXES else {"camera": camera}
+    options = {} if output.suffix in DATA_SUFFIXES else {"progress": progress}
+    if options and camera is not None:
+        options["camera"] = camera
     trajectory.save(output, **options)
 
 
-def forward_with_progress(rollout: "Rollout", *, steps: int, title: str, values: Any = None) -> "Trajectory":
+def forward_with_progress(
+    rollout: "Rollout", *, steps: int, title: str, values: Any = None, visible: bool = True
+) -> "Trajectory":
     """The trajectory of a rollout, with a bar that counts substeps."""
     from tqdm import tqdm
 
-    with tqdm(total=steps, desc=title, unit=" steps", leave=False) as bar:
+    with tqdm(total=steps, desc=title, unit=" steps", leave=False, disable=not visible) as bar:
         return rollout.forward(values, progress=lambda step: bar.update(step - bar.n))

@@ -8,8 +8,11 @@ import argparse
 import pathlib
 from typing import Any
 
+from scenes.commands.options import add_progress_option
+
 PICTURE_OPTIONS = (
     "frame", "strip", "batch", "color_by", "colormap", "skin", "trails", "forces", "size", "fps", "speed", "renderer",
+    "progress",
 )  # fmt: skip
 
 
@@ -18,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "path", type=pathlib.Path, metavar="FILE|RUN", help="a trajectory (.npz, .traj) or a run folder"
     )
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="write a file instead of opening a window")
+    add_progress_option(parser)
     add_content_options(parser.add_argument_group("what is shown"))
     add_look_options(parser.add_argument_group("how it looks"))
 

@@ -43,7 +43,7 @@ class ParticleFrames(FrameBuffers):
         self.strains.begin()
 
     def warnings(self, first_step: int) -> tuple[str, ...]:
-        return self.strains.warnings(first_step)
+        return (*self.rollout.model.warnings, *self.strains.warnings(first_step))
 
     def capture(self, frame: int, step: int, slot: int) -> None:
         """Copy the state in a slot, the poses and the mean wrench since the last frame."""

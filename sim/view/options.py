@@ -35,6 +35,7 @@ class ViewOptions:
         time_stamp: write the time into the picture.
         max_particles: of each body in a web page; more are thinned evenly, and the page says so.
         renderer: "vtk", "raycast" or "auto" (VTK where it works); default: the environment variable PLIANT_RENDERER.
+        progress: draw a progress bar where a film takes more than two seconds.
 
     Errors: `InputError` for an unknown name or a value that cannot be.
     """
@@ -56,6 +57,7 @@ class ViewOptions:
     time_stamp: bool = True
     max_particles: int = 30_000
     renderer: str | None = None
+    progress: bool = True
 
     def __post_init__(self) -> None:
         _whole("trails", self.trails, 0)

@@ -92,5 +92,6 @@ def write_film(stage: Stage, path: Path) -> None:
 def _pictures(stage: Stage, draw: Draw) -> Iterator[np.ndarray]:
     from tqdm import tqdm
 
-    frames = tqdm(range(stage.frame_count), desc="film", unit=" frames", leave=False, delay=2.0)
+    hidden = not stage.options.progress
+    frames = tqdm(range(stage.frame_count), desc="film", unit=" frames", leave=False, delay=2.0, disable=hidden)
     return (draw(frame) for frame in frames)

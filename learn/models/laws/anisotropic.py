@@ -10,6 +10,7 @@ from learn.models.laws.dense import ScalarNetwork
 from learn.models.laws.fibre import FIBRE_STRESS, STRETCH_AND_GREEN
 from learn.models.laws.fibre_invariants import FibreInvariants
 from learn.models.laws.neural import Gradients, NeuralLaw
+from sim.checks import positive
 from sim.errors import InputError
 
 ROOT_3 = math.sqrt(3.0)
@@ -58,7 +59,7 @@ class AnisotropicNetwork(NeuralLaw):
         self.log_moduli = torch.nn.Parameter(torch.full((2 + self.families,), math.log(0.25), dtype=dtype))
         size = 5 if self.families == 1 else 8
         self.network = ScalarNetwork(size, hidden=hidden, gain=gain, dtype=dtype, generator=generator)
-        self.register_buffer("stress_scale", torch.tensor(stress_scale, dtype=dtype))
+        self.register_buffer("stress_scale", torch.tensor(positive("stress_scale", stress_scale), dtype=dtype))
         rest = torch.zeros(self.families + 1, size, dtype=dtype)  # the rows give p, and p_f of each family
         rest[0, :3] = torch.tensor([1.0, 1.0 / ROOT_3, 1.0], dtype=dtype)
         rest[range(1, self.families + 1), self._stretches()] = 1.0

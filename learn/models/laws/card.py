@@ -19,6 +19,7 @@ from sim.strain_range import StrainRange
 from sim.version import VERSION
 
 KEY, FORMAT = "pliant law", 1
+LONGEST = 200  # characters of another's message in ours
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -74,11 +75,22 @@ def load_law(path: str | os.PathLike) -> TorchLaw:
             raise KeyError("kirchhoff")
         known = card["validity"]
         law = TorchLaw(stress, made["return_map"], validity=None if known is None else StrainRange.from_dict(known))
-        law = law.to(DTYPES[card["dtype"]])
+        dtype = DTYPES[card["dtype"]]
+        law = law.to(dtype)
+        _check_weights(weights, dtype)
         law.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise _foreign(path, str(error).partition("\n")[0]) from None
+        raise _foreign(path, " ".join(str(error).split())[:LONGEST]) from None
     return law
+
+
+def _check_weights(weights: dict[str, torch.Tensor], dtype: torch.dtype) -> None:
+    """Raise `ValueError` for weights of another precision than the card's, or that are not finite."""
+    for name, weight in weights.items():
+        if weight.dtype != dtype:
+            raise ValueError(f"'{name}' in {weight.dtype} where its card says {dtype}")
+        if not torch.isfinite(weight).all():
+            raise ValueError(f"'{name}' with numbers that are not finite")
 
 
 def read_card(path: str | os.PathLike) -> dict[str, Any]:

@@ -7,6 +7,15 @@ import torch
 from torch.nn.functional import gelu, softplus
 
 from learn.native.packed import Dense
+from sim.errors import InputError
+
+WIDEST = 4096  # of a layer: a file that asks for more is damaged, or would take the memory
+
+
+def check_widths(*widths: int) -> None:
+    """Raise `InputError` for layers of no width, or wider than any law needs."""
+    if not all(type(width) is int and 1 <= width <= WIDEST for width in widths):
+        raise InputError(f"hidden: expected widths of layers from 1 to {WIDEST}, got {list(widths)}; correct it.")
 
 
 class DenseNetwork(torch.nn.Module):
@@ -29,6 +38,7 @@ class DenseNetwork(torch.nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
+        check_widths(*sizes)
         draw = [uniform((b, a), a, dtype, generator) for a, b in zip(sizes, sizes[1:], strict=False)]
         draw[-1] = draw[-1] * gain
         self.weights = torch.nn.ParameterList(draw)
@@ -86,6 +96,7 @@ class ScalarNetwork(torch.nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
+        check_widths(size, hidden)
         parameter = torch.nn.Parameter
         self.first = parameter(uniform((hidden, size), size, dtype, generator))
         self.second = parameter(uniform((hidden, hidden), hidden, dtype, generator))

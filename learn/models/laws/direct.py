@@ -7,6 +7,7 @@ import torch
 from learn.models.laws.dense import DenseNetwork
 from learn.models.laws.neural import Gradients, NeuralLaw
 from learn.native.packed import Dense
+from sim.checks import positive
 
 
 class DirectNetwork(NeuralLaw):
@@ -31,7 +32,7 @@ class DirectNetwork(NeuralLaw):
     ):
         super().__init__()
         self.network = DenseNetwork(self.SIZES, bias=self.BIAS, gain=gain, dtype=dtype, generator=generator)
-        self.register_buffer("stress_scale", torch.tensor(stress_scale, dtype=dtype))
+        self.register_buffer("stress_scale", torch.tensor(positive("stress_scale", stress_scale), dtype=dtype))
 
     def coefficients(self, k: torch.Tensor) -> tuple[torch.Tensor, Any]:
         made, saved = self.network.evaluate(k)

@@ -11,6 +11,7 @@ from learn.models.laws.flow import BRISK, FLOOR, UNIT
 from learn.models.laws.logarithmic import FINE, flow_law, strain_state
 from learn.models.laws.neural import Gradients, NeuralLaw
 from learn.native.packed import Dense
+from sim.checks import positive
 
 
 class DissipativeReturnMap(NeuralLaw):
@@ -38,7 +39,7 @@ class DissipativeReturnMap(NeuralLaw):
 
     Args:
         strain_scale: typical strain at yield.
-        smoothing: w, half the width of the corner at yield over Y.
+        smoothing: w, half the width of the corner at yield over Y, from 0.001 to 1.
         hidden: width of the network's two hidden layers.
         dtype, generator: of the first weights.
 
@@ -58,6 +59,8 @@ class DissipativeReturnMap(NeuralLaw):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
+        positive("strain_scale", strain_scale)
+        positive("smoothing", smoothing, 1e-3, 1.0)
         self.strain_scale, self.smoothing, self.hidden = strain_scale, smoothing, hidden
         self.FEATURES = strain_state(strain_scale)  # type: ignore[misc]
         self.ASSEMBLY = flow_law(strain_scale, smoothing)  # type: ignore[misc]

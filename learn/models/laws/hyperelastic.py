@@ -10,6 +10,7 @@ from learn.models.laws.neural import Gradients, NeuralLaw
 from learn.models.laws.strain import INVARIANT_STRESS, STRETCH_INVARIANTS
 from learn.native.dense import Layout
 from learn.native.gradient import GradientShape, ScalarGradient
+from sim.checks import positive
 
 REST = (1.0, 1.0 / math.sqrt(3.0), 1.0)  # F^T times the derivative of the invariants at F = I is this times I
 TERM_SLOPES = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # of the neo-Hookean dpsi/dk in k, for mu and lambda,
@@ -47,7 +48,7 @@ class HyperelasticNetwork(NeuralLaw):
         super().__init__()
         self.log_moduli = torch.nn.Parameter(torch.full((2,), math.log(0.25), dtype=dtype))
         self.network = ScalarNetwork(3, hidden=hidden, gain=gain, dtype=dtype, generator=generator)
-        self.register_buffer("stress_scale", torch.tensor(stress_scale, dtype=dtype))
+        self.register_buffer("stress_scale", torch.tensor(positive("stress_scale", stress_scale), dtype=dtype))
         self.register_buffer("rest", torch.tensor(REST, dtype=dtype))
 
     def options(self) -> dict[str, Any]:

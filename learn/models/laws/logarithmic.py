@@ -31,7 +31,7 @@ FINE = 100.0  # shares of the strain scale that are told apart
 
 @functools.cache
 def lode(p: Precision) -> Callable:
-    """Warp function u -> sqrt(6) sum_i u_i^3 of a unit deviator u: the cosine of three Lode angles."""
+    """Warp function u -> sqrt(6) sum_i u_i^3 of a deviator u: the cosine of three Lode angles where |u| = 1."""
     real, vec3 = p.real, p.vec3
 
     @wp.func(inline=True)
@@ -46,8 +46,10 @@ def strain_state(scale: float) -> Features:
     """F -> (x, asinh(100 x) / 3, cosine of three Lode angles) with x = tr e / scale, on which a yield surface depends.
 
     The second tells small volumetric strains apart as well as large ones, as a yield radius in proportion to them needs.
-    The cosine is 1 in uniaxial tension, -1 in uniaxial compression and, having no value where d = 0, 0 there.
+    The cosine is 1 in uniaxial tension and -1 in uniaxial compression. It has no value where d = 0: it is taken of
+    d / sqrt(|d|^2 + (scale / 100)^2), so that it falls to 0 there: round-off decides on nothing, and slopes are bounded.
     """
+    faint = (scale / FINE) ** 2
 
     @functools.cache
     def strain_state_of(p: Precision) -> Callable:
@@ -58,7 +60,7 @@ def strain_state(scale: float) -> Features:
         def state(F: mat33) -> vec3:
             Q, squares, e = strain(F)
             d, trace, norm = split(e)
-            u = d / wp.where(norm > real(0.0), norm, real(1.0))
+            u = d / wp.sqrt(norm * norm + real(wp.static(faint)))
             y = wp.abs(trace) * real(wp.static(FINE / scale))
             fine = wp.log(y + wp.sqrt(y * y + real(1.0))) * real(wp.static(1.0 / 3.0))
             return vec3(trace / real(wp.static(scale)), wp.where(trace < real(0.0), -fine, fine), lode_of(u))
@@ -78,11 +80,11 @@ def strain_state(scale: float) -> Features:
             y = trace * real(wp.static(FINE / scale))
             slope = real(wp.static(FINE / 3.0)) / wp.sqrt(y * y + real(1.0))
             share = (g[0] + g[1] * slope) / real(wp.static(scale))
-            ge = vec3(share, share, share)
-            if norm > real(0.0):
-                u = d / norm
-                curve = real(wp.static(ROOT_6)) * (wp.cw_mul(u, u) - vec3(third, third, third)) - lode_of(u) * u
-                ge = ge + (real(3.0) * g[2] / norm) * curve
+            length = wp.sqrt(norm * norm + real(wp.static(faint)))
+            u = d / length
+            mean = third * wp.dot(u, u)
+            curve = real(wp.static(ROOT_6)) * (wp.cw_mul(u, u) - vec3(mean, mean, mean)) - lode_of(u) * u
+            ge = vec3(share, share, share) + (real(3.0) * g[2] / length) * curve
             return matrix(Q, wp.cw_div(ge, squares)) * F
 
         return vjp

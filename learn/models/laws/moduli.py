@@ -10,6 +10,7 @@ from learn.models.laws.logarithmic import HENCKY_STRESS
 from learn.models.laws.neural import Gradients, NeuralLaw
 from learn.models.laws.strain import GREEN_STRESS
 from learn.native.packed import Dense
+from sim.checks import positive
 
 
 class ModuliLaw(NeuralLaw):
@@ -31,7 +32,8 @@ class ModuliLaw(NeuralLaw):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        self.log_moduli = torch.nn.Parameter(torch.full((2,), math.log(0.25 * stress_scale), dtype=dtype))
+        start = math.log(0.25 * positive("stress_scale", stress_scale))
+        self.log_moduli = torch.nn.Parameter(torch.full((2,), start, dtype=dtype))
         self.register_buffer("nothing", torch.zeros(2, 1, dtype=dtype), persistent=False)
 
     def moduli(self) -> torch.Tensor:

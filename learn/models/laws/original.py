@@ -14,6 +14,7 @@ from learn.models.laws.dense import DenseNetwork
 from learn.models.laws.neural import Gradients, NeuralLaw
 from learn.models.laws.strain import ROTATED_CORRECTION, ROTATED_STRESS, STRETCHES_STRAIN_VOLUME
 from learn.native.packed import Dense
+from sim.checks import positive
 
 SIZES = (13, 64, 64, 9)
 
@@ -40,7 +41,7 @@ class ElasticNetwork(NeuralLaw):
     ):
         super().__init__()
         self.network = DenseNetwork(SIZES, gain=gain, dtype=dtype, generator=generator)
-        self.register_buffer("stress_scale", torch.tensor(stress_scale, dtype=dtype))
+        self.register_buffer("stress_scale", torch.tensor(positive("stress_scale", stress_scale), dtype=dtype))
 
     def coefficients(self, k: torch.Tensor) -> tuple[torch.Tensor, Any]:
         made, saved = self.network.evaluate(k)

@@ -8,6 +8,7 @@ import torch
 from learn.models.laws.hyperelastic import REST
 from learn.models.laws.neural import Gradients, NeuralLaw
 from learn.models.laws.strain import INVARIANT_STRESS, STRETCH_INVARIANTS
+from sim.checks import positive
 
 # Rows: powers of the position in a knot interval; columns: the four uniform cubic B-splines that live there, times 6.
 CUBIC = ((1.0, 4.0, 1.0, 0.0), (-3.0, 0.0, 3.0, 0.0), (3.0, -6.0, 3.0, 0.0), (-1.0, 3.0, -3.0, 1.0))
@@ -45,7 +46,7 @@ class SplineLaw(NeuralLaw):
         super().__init__()
         self.log_moduli = torch.nn.Parameter(torch.full((2,), math.log(0.25), dtype=dtype))
         self.slopes = torch.nn.Parameter(torch.zeros(3, knots, dtype=dtype))
-        self.register_buffer("stress_scale", torch.tensor(stress_scale, dtype=dtype))
+        self.register_buffer("stress_scale", torch.tensor(positive("stress_scale", stress_scale), dtype=dtype))
         self.register_buffer("rest", torch.tensor(REST, dtype=dtype))
         self.register_buffer("basis", torch.tensor(CUBIC, dtype=dtype) / 6.0)
         self.extent, self.spacing = extent, 2.0 * extent / (knots - 3)
