@@ -39,7 +39,7 @@ class DissipativeReturnMap(NeuralLaw):
 
     Args:
         strain_scale: typical strain at yield.
-        smoothing: w, half the width of the corner at yield over Y, from 0.001 to 1.
+        smoothing: w, half the width of the corner at yield over Y, at most 1.
         hidden: width of the network's two hidden layers.
         dtype, generator: of the first weights.
 
@@ -60,7 +60,7 @@ class DissipativeReturnMap(NeuralLaw):
     ):
         super().__init__()
         positive("strain_scale", strain_scale)
-        positive("smoothing", smoothing, 1e-3, 1.0)
+        positive("smoothing", smoothing, 1e-9, 1.0)
         self.strain_scale, self.smoothing, self.hidden = strain_scale, smoothing, hidden
         self.FEATURES = strain_state(strain_scale)  # type: ignore[misc]
         self.ASSEMBLY = flow_law(strain_scale, smoothing)  # type: ignore[misc]
