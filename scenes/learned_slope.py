@@ -7,7 +7,7 @@ from scenes.learned import add_twins, twin_distances
 from scenes.registry import Settings
 from sim import shapes
 
-SETTINGS = Settings(dt=4e-4, steps=2500, record_every=50, camera=((2.4, -2.9, 1.9), (0.5, 0.0, 0.3)))
+SETTINGS = Settings(dt=4e-4, steps=2500, record_every=50, camera=((2.9, -3.4, 2.0), (0.9, 0.0, 0.2)))
 CELL, APART, LANE, ANGLE = 0.04, 0.56, 1.2, math.radians(20.0)
 NORMAL = (math.sin(ANGLE), 0.0, math.cos(ANGLE))
 
