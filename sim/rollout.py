@@ -248,6 +248,8 @@ class Rollout:
             raise InputError("backward: expected a forward run made with gradient=True; call rollout.forward() first.")
         if not record.status.ok:
             raise SimulationError(record.status)
+        if isinstance(names, str):
+            raise InputError(f"names: expected a list of parameter names, got {names!r}; write [{names!r}].")
         wanted = None if names is None else frozenset(names)
         self.model.check_names(wanted or ())
         self._buffers.load_adjoints(adjoints)

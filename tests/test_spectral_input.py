@@ -76,6 +76,7 @@ def test_a_rollout_refuses_what_is_no_table_of_values_and_no_substep():
         refused(lambda step=step: rollout.forward(first_step=step), "first_step", "from 0 on", repr(step))
     rollout.forward()
     refused(lambda: rollout.backward(None), "adjoints by name", "NoneType")
+    refused(lambda: rollout.backward({}, names="field.viscosity"), "names", "a list", "write ['field.viscosity']")
 
 
 def test_fronts_and_noise_inside_a_box_are_not_refused():
