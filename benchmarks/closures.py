@@ -138,7 +138,7 @@ def region(closure: Any, count: int, found: dict[str, Any], keep: Callable[[], N
 def recovery(closure: Any, count: int, found: dict[str, Any], keep: Callable[[], None]) -> None:
     """alpha and zeta from moments of the closure itself and of the kinetic theory, without and with noise."""
     suspension, duration = Suspension(), WINDOW * WINDOWS
-    for source, seed in itertools.product(("closure", "kinetic"), range(1, count + 1)):
+    for source, seed in itertools.product(("kinetic", "closure"), range(1, count + 1)):
         make = suspension.kinetic if source == "kinetic" else suspension.moments
         options = {} if source == "kinetic" else {"closing": closure, "dt": CLOSED_DT}
         data = record(make([UNSEEN], [seed], **options), duration, EVERY).moments
