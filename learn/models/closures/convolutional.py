@@ -26,7 +26,7 @@ class ConvolutionalClosure(NeuralClosure):
     Args:
         hidden: sizes of the hidden layers.
         averages: how often the filter is applied for each neighbourhood, growing; n times has a standard deviation of sqrt(n / 2)
-            points.
+            widths.
         width: spacing [m] of the points at which the filter is that of the nearest ones: those of the training.
         generator: of the first weights.
     """
@@ -59,7 +59,7 @@ class ConvolutionalClosure(NeuralClosure):
         changes = torch.fft.ifft2(self.filters(z, spacing or (self.width, self.width)) * torch.fft.fft2(fields)) * frames
         invariants = torch.cat([(e * back).unsqueeze(0), changes.flatten(0, 1)])
         scalars = torch.stack([2.0 * x - 1.0, 2.0 * squared(e) - 1.0])
-        v, w = self.mirror_symmetric(scalars, 2.0 * invariants)
+        v, w = self.mirror_symmetric(scalars, invariants)
         return z * z * (reference(x) + v) + z * e * w
 
     def filters(self, z: torch.Tensor, spacing: Spacing) -> torch.Tensor:
@@ -74,13 +74,18 @@ class ConvolutionalClosure(NeuralClosure):
         half = torch.pi * self.width * torch.fft.fftfreq(count, apart, dtype=torch.float64)
         return torch.where(half.abs() < 0.5 * torch.pi, torch.cos(half).square(), 0.0)
 
-    def mirror_symmetric(self, scalars: torch.Tensor, invariants: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def mirror_symmetric(self, scalars: torch.Tensor, invariants: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Two complex functions of scalars and complex invariants [input, ...]; those conjugated, they are conjugated.
 
-        The network sees the point and its mirror image, by the first layer's halves.
+        The network sees the point and its mirror image, side by side after its first layer.
         """
-        even = self.layers[0](torch.cat([scalars, invariants.real]).movedim(0, -1))
-        odd = invariants.imag.contiguous().movedim(0, -1) @ self.mirrored.T
-        made, mirrored = self.layers[1:](torch.stack([even + odd, even - odd]))
-        v, w = torch.complex(0.5 * (made + mirrored)[..., :2], 0.5 * (made - mirrored)[..., 2:]).unbind(-1)
-        return v, w
+        inputs = torch.cat([scalars, invariants.real, invariants.imag]).flatten(1)
+        first, *others = self.layers
+        even, plus = first.weight.split((len(scalars), len(invariants)), 1)
+        weight = torch.cat([torch.cat([even, 2.0 * plus, odd], 1) for odd in (2.0 * self.mirrored, -2.0 * self.mirrored)])
+        made = torch.addmm(first.bias.repeat(2), inputs.T, weight.T).view(-1, self.hidden[0])
+        for layer in others:
+            made = layer(made)
+        half, mirrored = 0.5 * made.view(-1, 2, 4).movedim(1, 0)
+        v, w = torch.complex((half + mirrored)[:, :2], (half - mirrored)[:, 2:]).T
+        return v.view(scalars.shape[1:]), w.view(scalars.shape[1:])
