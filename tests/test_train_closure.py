@@ -40,6 +40,16 @@ def test_the_closure_that_made_the_motion_follows_it_and_fits_it_and_another_doe
         assert bound[0] <= fit.evaluate(fit.space.initial, seed=1).value <= bound[1]
 
 
+def test_the_fit_to_motion_keeps_the_error_of_s_by_its_weight():
+    data, other = run_of(closure_of(0)).moments, closure_of(1)
+    rollout = SMALL.moments([UNSEEN] * 2, [0, 0], other, dt=0.05).rollout(10, record_every=5, record=("order",))
+    alone, both = (FollowMoments(other, rollout, data, fit_weight=weight) for weight in (0.0, 3.0))
+    one, two = (problem.evaluate(problem.space.initial, seed=1) for problem in (alone, both))
+    assert one.value == pytest.approx(one.numbers()["order_error"] ** 2, rel=1e-9)
+    assert two.value - one.value == pytest.approx(3.0 * one.numbers()["closure_error"] ** 2, rel=1e-9)
+    assert one.numbers()["closure_error"] > 1e-6
+
+
 def test_members_of_an_ensemble_disagree_and_a_closure_agrees_with_itself():
     closure, other = closure_of(0), closure_of(1)
     data = run_of(closure).moments
