@@ -33,7 +33,7 @@ TOGETHER = 5  # runs in a batch of the statistics
 DURATION, SETTLED, CLOSED_DT = 100.0, 30.0, 0.05  # [s]; the last is the step of the moments
 INSIDE: tuple[Point, ...] = (UNSEEN, (-1.25, 0.4), (-1.75, 0.75))  # between the points of the training
 ACTIVITIES, ALIGNMENTS = (-2.0, -1.0, -1.5, -3.0), (0.8, 0.3, 0.5, 1.0)  # trained: down to -2, up to 0.8
-RESOLUTIONS = (30, 40, 60)  # trained: 40
+RESOLUTIONS = (30, 40, 60, 80)  # trained: 40
 WINDOW, WINDOWS = 2.0, 4  # of the recovery: length [s], and how many one after the other, from the start of a run
 NOISE = 0.02
 GUESS = {"activity": (-1.0, 0.3), "alignment": (0.4, 0.1)}  # and how far it may be off
@@ -197,8 +197,9 @@ def spacings(closure: Any, count: int, found: dict[str, Any], keep: Callable[[],
         label = f"{resolution}^2 points, seed {seed}"
         if label in found:
             continue
-        truth = record(Suspension(resolution=resolution).kinetic([UNSEEN], [seed]), TRACKED_UNTIL, EVERY).moments
-        errors = {name: row["error of S"] for name, row in a_priori(truth, closure).items()}
+        suspension = Suspension(resolution=resolution)
+        truth = record(suspension.kinetic([UNSEEN], [seed]), TRACKED_UNTIL, EVERY).moments
+        errors = {name: row["error of S"] for name, row in a_priori(truth, closure, suspension.spacing).items()}
         found[label] = errors | {"over bingham": errors["learned"] / errors["bingham"]}
         print(f"{label}: {found[label]}", flush=True)
         keep()

@@ -28,6 +28,11 @@ class Suspension:
     directions: int = 31
     dtype: str = "float32"
 
+    @property
+    def spacing(self) -> float:
+        """Of the points [m]."""
+        return self.side / self.resolution
+
     def box(self) -> PeriodicBox:
         return PeriodicBox((self.side, self.side), (self.resolution, self.resolution))
 

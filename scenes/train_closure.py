@@ -65,8 +65,8 @@ class Arguments:
 
 def make_closure(arguments: Arguments, seed: int | None = None) -> TorchClosure:
     """The network, drawn from a seed."""
-    kind, suspension = CLOSURES[arguments.closure], Suspension(resolution=arguments.resolution)
-    options: dict[str, Any] = {"width": suspension.side / suspension.resolution} if kind.sees_neighbourhood else {}
+    kind = CLOSURES[arguments.closure]
+    options: dict[str, Any] = {"width": Suspension(resolution=arguments.resolution).spacing} if kind.sees_neighbourhood else {}
     generator = torch.Generator().manual_seed(arguments.seed if seed is None else seed)
     return TorchClosure(kind(hidden=arguments.hidden, generator=generator, **options))
 
@@ -172,12 +172,15 @@ def leave(run: Run, arguments: Arguments, suspension: Suspension, closure: Torch
             write_film(run.path(name), nematics, truth.moments.times, suspension.side)
 
 
-def a_priori(truth: Moments, closure: TorchClosure) -> dict[str, dict[str, float]]:
-    """Relative error of S on the recorded moments, of Bingham's closure and of the learned one."""
+def a_priori(truth: Moments, closure: TorchClosure, spacing: float | None = None) -> dict[str, dict[str, float]]:
+    """Relative error of S on the recorded moments, of Bingham's closure and of the learned one.
+
+    The points are `spacing` [m] apart; default: as those of the training.
+    """
     c, psi2, e, psi4 = truth.tensors(np.arange(len(truth.times)), 0, torch.float32)
     bingham = torch.from_numpy(BinghamClosure().evaluate(HostArrays(), c.numpy(), psi2.numpy(), None, (1.0, 1.0)))
     with torch.no_grad():
-        made = {"bingham": bingham, "learned": closure.network(c, psi2, e)}
+        made = {"bingham": bingham, "learned": closure.network(c, psi2, e, spacing and (spacing, spacing))}
     return {name: {"error of S": float(closure_error(c, psi2, psi4, value))} for name, value in made.items()}
 
 
