@@ -128,7 +128,8 @@ class Worker:
     def close(self) -> None:
         for stream in (self.process.stdin, self.process.stdout):
             if stream is not None:
-                stream.close()
+                with contextlib.suppress(BrokenPipeError):  # what it was last asked may still wait to be written
+                    stream.close()
         try:
             self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
