@@ -209,7 +209,7 @@ def turned(vectors):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_law_learned_from_one_motion_predicts_others(seed, tmp_path, reference):
-    """The README's table: 30 epochs of 250 substeps; the bounds are the aims of the method's own protocol."""
+    """The table of docs/measurements.md: 30 epochs of 250 substeps; the bounds are the aims of the method's own protocol."""
     problem = find_problem("law")
     options = {"seed": seed, "folder": tmp_path / "law", "pictures": False, "progress": False}
     run = problem.train(problem.arguments(**options))

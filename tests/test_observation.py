@@ -218,7 +218,7 @@ def test_a_stiffness_is_found_from_what_was_seen(recording, match):
     ],
 )
 def test_a_law_learned_from_what_was_seen_predicts_the_motion(seed, options, tmp_path):
-    """The README's table: 30 epochs of 250 substeps; the bounds are the aims for full states."""
+    """The table of docs/measurements.md: 30 epochs of 250 substeps; the bounds are the aims for full states."""
     problem = find_problem("law")
     given = {"seed": seed, "folder": tmp_path / "law", "pictures": False, "progress": False}
     run = problem.train(problem.arguments(**given, **options))
