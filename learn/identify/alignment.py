@@ -6,12 +6,8 @@ from sim.errors import InputError
 from sim.recording import Recording
 
 FAR = 0.05  # of the body's size: a way long enough to tell a speed from
-FACTOR = (
-    4.0  # between two speeds that cannot be of the same motion; a first contact changes one by less on so short a way
-)
-EXPLAINED = (
-    0.5  # share of the points' variance that an affine motion from one frame to the next leaves unexplained at most
-)
+FACTOR = 4.0  # between two speeds that cannot be of the same motion; a first contact changes one by less on so short a way
+UNEXPLAINED = 0.5  # share of the points' variance that an affine motion from one frame to the next leaves unexplained at most
 FEW = 8  # points, of which an affine motion explains too much to tell
 
 
@@ -40,15 +36,10 @@ def check_speed(recording: Recording, velocity: np.ndarray, gravity: np.ndarray,
         return
     time = recording.times[frame]
     thousand = 0.5e-3 <= seen[frame] / flown[frame] <= 2e-3
+    remedy = "are the times in ms? give them in s" if thousand else "correct the times, the interval or the scene's velocity"
     raise InputError(
         f"{recording.source}: expected points that set out at {speed:.3g} m/s as the body of the scene does, got "
-        f"{seen[frame] / time:.3g} m/s over the first {time:.3g} s; "
-        + (
-            "are the times in ms? give them in s"
-            if thousand
-            else "correct the times, the interval or the scene's velocity"
-        )
-        + ", or have the velocity estimated (velocity)."
+        f"{seen[frame] / time:.3g} m/s over the first {time:.3g} s; {remedy}, or have the velocity estimated (velocity)."
     )
 
 
@@ -64,7 +55,7 @@ def check_rows(recording: Recording) -> None:
     for frame, (before, after) in enumerate(zip(points[:-1], points[1:], strict=True)):
         arms, moved = before - before.mean(axis=0), after - after.mean(axis=0)
         left = moved - arms @ np.linalg.lstsq(arms, moved, rcond=1e-6)[0]
-        if (left**2).sum() > EXPLAINED * (moved**2).sum():
+        if (left**2).sum() > UNEXPLAINED * (moved**2).sum():
             raise InputError(
                 f"{recording.source}: expected rows that keep their point, got points that change places from frame {frame} to "
                 f"{frame + 1}; sort the rows, record more frames, or compare clouds (supervision)."
