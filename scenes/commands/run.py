@@ -45,7 +45,7 @@ def execute(arguments: argparse.Namespace) -> int:
         try:
             trajectory, seconds = run_rollout(spec, settings, arguments, output)
         except RunInterrupted as interruption:
-            return save_interrupted(interruption.trajectory, output, camera=settings.camera)
+            return save_interrupted(interruption.trajectory, output, camera=settings.camera, progress=arguments.progress)
     else:
         started = time.perf_counter()
         trajectory = spec.run(settings, **model_options(arguments))
@@ -63,11 +63,11 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def save_interrupted(trajectory: "Trajectory", output: pathlib.Path, *, camera: Any) -> int:
+def save_interrupted(trajectory: "Trajectory", output: pathlib.Path, *, camera: Any, progress: bool) -> int:
     """Keep the frames of a run that was interrupted; returns the exit status."""
     if output.suffix.lower() != ".traj":
         trajectory.metadata |= {} if camera is None else {"camera": camera}
-        save(trajectory, output, camera=camera)
+        save(trajectory, output, camera=camera, progress=progress)
     message = f"pliant: {trajectory.status.message}; saved {trajectory.frame_count} of them in {output}"
     print(message, file=sys.stderr)
     return INTERRUPTED

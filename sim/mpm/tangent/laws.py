@@ -10,6 +10,7 @@ from typing import NamedTuple
 import warp as wp
 
 from sim.materials.base import Material
+from sim.mpm.muscle import entry
 from sim.mpm.transfers import READ, STEP, WRITE
 from sim.precision import Precision
 
@@ -181,15 +182,15 @@ def muscle_tangent(p: Precision) -> wp.Kernel:
         g = group[local % items]
         if g < 0:
             return
-        entry = ((local // items) * intervals + wp.min(clock[STEP] // every, intervals - 1)) * groups + g
-        a = activation[entry]
+        at = entry(local, clock[STEP], every, items, intervals, groups, g)
+        a = activation[at]
         f0 = fibre[local % items]
         f = F[clock[READ] * particles + i] * f0
         for d in range(directions):
             e = d * particles + i
             f_ = F_dot[e] * f0
             s_ = strength_dot[d * strength.shape[0] + local]
-            rate = activation_dot[d * activation.shape[0] + entry] * strength[local] + a * s_
+            rate = activation_dot[d * activation.shape[0] + at] * strength[local] + a * s_
             pulled = (a * strength[local]) * (wp.outer(f_, f) + wp.outer(f, f_))
             tau_dot[e] = tau_dot[e] + rate * wp.outer(f, f) + pulled
 
