@@ -96,12 +96,12 @@ def _stress(law: type[Material], p: Precision) -> wp.Kernel:
                 gF, gC, gc = vjp(Fp, Cp, cp, unit)
                 for d in range(directions):
                     e = d * particles + i
-                    entry = wp.ddot(gF, F_dot[e]) + wp.dot(gc, c_dot[d * (end - start) + i - start])
+                    rate = wp.ddot(gF, F_dot[e]) + wp.dot(gc, c_dot[d * (end - start) + i - start])
                     if wp.static(viscous):
-                        entry = entry + wp.ddot(gC, C_dot[e])
+                        rate = rate + wp.ddot(gC, C_dot[e])
                     tau_ = tau_dot[e]
-                    tau_[row, column] = entry
-                    tau_[column, row] = entry
+                    tau_[row, column] = rate
+                    tau_[column, row] = rate
                     tau_dot[e] = tau_
 
     return stress_tangent
