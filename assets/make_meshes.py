@@ -10,7 +10,7 @@ import trimesh
 import warp as wp
 from warp.geometry import IsoSurfaceMarchingCubes
 
-from sim.shapes import Mesh
+from pliant.sim.shapes import Mesh
 
 FOLDER = Path(__file__).resolve().parent
 Ellipsoid = tuple[tuple[float, float, float], tuple[float, float, float]]  # center, half axes

@@ -17,15 +17,23 @@ from typing import Any
 import numpy as np
 import torch
 
-import sim
 from benchmarks.machine import describe
-from learn import Adam, Budget, TorchLaw, solve
-from learn.models.laws.registry import LAWS
-from scenes import tumble
-from scenes.motion_data import load_motion
-from scenes.registry import FOLDER
-from scenes.train_law import EVALUATED_EVERY, Arguments, learned_substeps, make_law, make_method, make_problem, plan
-from sim import shapes
+from pliant import sim
+from pliant.learn import Adam, Budget, TorchLaw, solve
+from pliant.learn.models.laws.registry import LAWS
+from pliant.scenes import tumble
+from pliant.scenes.motion_data import load_motion
+from pliant.scenes.registry import FOLDER
+from pliant.scenes.train_law import (
+    EVALUATED_EVERY,
+    Arguments,
+    learned_substeps,
+    make_law,
+    make_method,
+    make_problem,
+    plan,
+)
+from pliant.sim import shapes
 
 SEEDS = (0, 1, 2)
 DT, LONG = 5e-4, 1000

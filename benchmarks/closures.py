@@ -18,15 +18,24 @@ from typing import Any
 import numpy as np
 import torch
 
-import sim
 from benchmarks.machine import describe
-from learn import LBFGS, Budget, SimulationProblem, Simulator, Unknown, solve
-from learn.identify.closure import Moments
-from learn.models.closures import CLOSURES, load_closure
-from learn.objectives import TrajectoryMatching
-from scenes.closure_data import Point, Recording, Suspension, record
-from scenes.train_closure import EVERY, FIRST, TRACKED_UNTIL, UNSEEN, Arguments, a_priori, fitted, simulate_kinetic
-from sim.atomic import write_atomically
+from pliant import sim
+from pliant.learn import LBFGS, Budget, SimulationProblem, Simulator, Unknown, solve
+from pliant.learn.identify.closure import Moments
+from pliant.learn.models.closures import CLOSURES, load_closure
+from pliant.learn.objectives import TrajectoryMatching
+from pliant.scenes.closure_data import Point, Recording, Suspension, record
+from pliant.scenes.train_closure import (
+    EVERY,
+    FIRST,
+    TRACKED_UNTIL,
+    UNSEEN,
+    Arguments,
+    a_priori,
+    fitted,
+    simulate_kinetic,
+)
+from pliant.sim.atomic import write_atomically
 
 CLOSURE = Path("assets/closures/active_fluid.pt")
 TOGETHER = 5  # runs in a batch of the statistics

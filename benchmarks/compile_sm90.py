@@ -65,8 +65,8 @@ def table(compiled: Iterable[Compiled], limit: int = LIMIT) -> str:
 
 
 def main() -> None:
-    from sim.mpm.kernels import all_kernels
-    from sim.precision import precision
+    from pliant.sim.mpm.kernels import all_kernels
+    from pliant.sim.precision import precision
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compile_sm90", description=__doc__.splitlines()[0])
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")

@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 SIZED, FRAME_SIZE, MIN_STACK_SIZE, REGISTER_COUNT = 0x04, 0x11, 0x12, 0x2F
 SYMBOL_SIZE = 24

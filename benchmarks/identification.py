@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import describe
-from learn import Budget, solve
-from scenes.train_material import LEVEL, Arguments, load, make_method, make_problem, true_entries
+from pliant.learn import Budget, solve
+from pliant.scenes.train_material import LEVEL, Arguments, load, make_method, make_problem, true_entries
 
 DRAWS, NOISE, SUBSTEPS = 10, 0.01, 240
 

@@ -19,7 +19,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeVar
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 T = TypeVar("T")
 LAST_SEED = 2**63 - 1  # that torch and NumPy both take

@@ -14,10 +14,10 @@ import torch
 import warp as wp
 from torch.autograd.function import once_differentiable
 
-from sim.errors import InputError, named
-from sim.rollout import Rollout
-from sim.status import SimulationError, Status
-from sim.trajectory import Trajectory
+from pliant.sim.errors import InputError, named
+from pliant.sim.rollout import Rollout
+from pliant.sim.status import SimulationError, Status
+from pliant.sim.trajectory import Trajectory
 
 Values = Mapping[str, Any]
 Action = Mapping[str, torch.Tensor]

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from learn.gradients.base import Estimate, GradientEstimator
-from learn.problem import Problem
-from learn.space import Space
-from sim.errors import InputError
+from pliant.learn.gradients.base import Estimate, GradientEstimator
+from pliant.learn.problem import Problem
+from pliant.learn.space import Space
+from pliant.sim.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import torch
 import warp as wp
 
-from learn.native.particles import particle_stages
-from learn.native.products import assembly_product, features_product
-from learn.native.stages import Stages, lane_stages
-from learn.native.strain import LaneAssembly, LaneFeatures
-from sim.precision import Precision, precision
+from pliant.learn.native.particles import particle_stages
+from pliant.learn.native.products import assembly_product, features_product
+from pliant.learn.native.stages import Stages, lane_stages
+from pliant.learn.native.strain import LaneAssembly, LaneFeatures
+from pliant.sim.precision import Precision, precision
 
 
 class Features:

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
-from learn.space import Space, Unknown
-from sim.errors import InputError
-from sim.status import SimulationError
+from pliant.learn.space import Space, Unknown
+from pliant.sim.errors import InputError
+from pliant.sim.status import SimulationError
 
 Values = dict[str, torch.Tensor]
 

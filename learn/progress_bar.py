@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from learn.solve import Budget
+from pliant.learn.solve import Budget
 
 SECONDS_BETWEEN_LINES = 10.0  # where the output is a file, not a terminal
 

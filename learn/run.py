@@ -22,16 +22,16 @@ from typing import Any
 
 import torch
 
-from learn.arguments import check
-from learn.interruption import Interrupted, StopRequest
-from learn.method import Method
-from learn.plot import loss_plot
-from learn.problem import Problem
-from learn.progress_bar import ProgressBar
-from learn.solve import Budget, Callback, Iteration, Result, solve
-from sim.atomic import write_atomically
-from sim.errors import InputError
-from sim.version import VERSION
+from pliant.learn.arguments import check
+from pliant.learn.interruption import Interrupted, StopRequest
+from pliant.learn.method import Method
+from pliant.learn.plot import loss_plot
+from pliant.learn.problem import Problem
+from pliant.learn.progress_bar import ProgressBar
+from pliant.learn.solve import Budget, Callback, Iteration, Result, solve
+from pliant.sim.atomic import write_atomically
+from pliant.sim.errors import InputError
+from pliant.sim.version import VERSION
 
 CHECKPOINT, CONFIGURATION, METRICS, PLOT = "checkpoint.pt", "configuration.json", "metrics.jsonl", "loss.png"
 PACKAGES = ("warp-lang", "torch", "numpy")

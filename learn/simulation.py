@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch.autograd import forward_ad
 
-from learn.objectives.base import Objective
-from learn.problem import Evaluation, Problem, Values, residuals_of
-from learn.space import Unknown
-from sim.errors import InputError
-from sim.trajectory import Trajectory
+from pliant.learn.objectives.base import Objective
+from pliant.learn.problem import Evaluation, Problem, Values, residuals_of
+from pliant.learn.space import Unknown
+from pliant.sim.errors import InputError
+from pliant.sim.trajectory import Trajectory
 
 
 class SimulationProblem(Problem):

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from learn.gradients.base import Estimate
-from learn.method import Method, Query
-from learn.problem import Problem, draw_seed
-from sim.errors import InputError
+from pliant.learn.gradients.base import Estimate
+from pliant.learn.method import Method, Query
+from pliant.learn.problem import Problem, draw_seed
+from pliant.sim.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

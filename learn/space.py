@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 SCALES = ("linear", "log")
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from learn.autograd import simulate
-from learn.problem import Values
-from sim.errors import InputError
-from sim.mpm.state import FIELDS
-from sim.rollout import Rollout
-from sim.trajectory import Trajectory
+from pliant.learn.autograd import simulate
+from pliant.learn.problem import Values
+from pliant.sim.errors import InputError
+from pliant.sim.mpm.state import FIELDS
+from pliant.sim.rollout import Rollout
+from pliant.sim.trajectory import Trajectory
 
 Parts = Mapping[str, Mapping[str, slice | Sequence[int]]]
 """Body -> {body of the stage before: which of its items}; the items come in the order of the sources."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from learn.torch_law import TorchLaw
-from sim.materials import Material
-from sim.materials.respond import respond
-from sim.strain_range import StrainRange
+from pliant.learn.torch_law import TorchLaw
+from pliant.sim.materials import Material
+from pliant.sim.materials.respond import respond
+from pliant.sim.strain_range import StrainRange
 
 POINTS = 60  # of a path, on either side of rest
 DEFAULT = StrainRange(stretch=(0.7, 1.3), volume=(0.7, 1.3))

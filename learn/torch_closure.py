@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sim.errors import InputError
-from sim.spectral.active import Closure
-from sim.spectral.active.closures import Spacing
+from pliant.sim.errors import InputError
+from pliant.sim.spectral.active import Closure
+from pliant.sim.spectral.active.closures import Spacing
 
 
 class TorchClosure(torch.nn.Module, Closure):

@@ -6,13 +6,13 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 import warp as wp
 
-from learn.native.packed import NativeNetwork
-from learn.native.recorded import RecordedLaw
-from learn.native.sequential import NativeSequences
-from learn.pointwise import Assembly, Features, law_stages
-from sim.errors import InputError
-from sim.mpm.transfers import READ, WRITE
-from sim.strain_range import StrainRange
+from pliant.learn.native.packed import NativeNetwork
+from pliant.learn.native.recorded import RecordedLaw
+from pliant.learn.native.sequential import NativeSequences
+from pliant.learn.pointwise import Assembly, Features, law_stages
+from pliant.sim.errors import InputError
+from pliant.sim.mpm.transfers import READ, WRITE
+from pliant.sim.strain_range import StrainRange
 
 
 @runtime_checkable

@@ -2,17 +2,17 @@
 
 The kinetic theory of pushers (see `sim.spectral.equations.KineticActiveFluid`) from weak long waves about isotropy: a nematic forms within
 a few times 1 / (zeta - 4 D_R), its director buckles under the active stress, and what follows does not settle.
-`python -m scenes.nematic_pictures runs/active_nematic.npz nematic.png` (or .mp4) draws order, director and defects.
+`python -m pliant.scenes.nematic_pictures runs/active_nematic.npz nematic.png` (or .mp4) draws order, director and defects.
 """
 
 import numpy as np
 
-import sim
-from scenes.closure_data import first_order
-from scenes.registry import Settings
-from sim.spectral import PeriodicBox, equations
-from sim.spectral.active import inverse_bessel_ratio
-from sim.spectral.active.defects import defects
+from pliant import sim
+from pliant.scenes.closure_data import first_order
+from pliant.scenes.registry import Settings
+from pliant.sim.spectral import PeriodicBox, equations
+from pliant.sim.spectral.active import inverse_bessel_ratio
+from pliant.sim.spectral.active.defects import defects
 
 SETTINGS = Settings(dt=0.05, steps=400, record_every=8)
 SIDE, RESOLUTION, DIRECTIONS = 10.0, 40, 31

@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        from sim.errors import PliantError  # here, so that --help does not wait for the simulator to load
+        from pliant.sim.errors import PliantError  # here, so that --help does not wait for the simulator to load
 
         if not isinstance(error, PliantError):
             raise
@@ -55,7 +55,7 @@ def execute(words: list[str]) -> int:
     check_command(words)
     arguments = build_parser().parse_args(words)
     if arguments.command not in LIGHT:
-        from scenes.commands.quiet import start_warp
+        from pliant.sim.quiet import start_warp
 
         start_warp()
     return arguments.execute(arguments)
@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        module = importlib.import_module(f"scenes.commands.{name.replace('-', '_')}")
+        module = importlib.import_module(f"pliant.scenes.commands.{name.replace('-', '_')}")
         text = (module.__doc__ or "").removeprefix(f"`pliant {name}`: ")
         command = commands.add_parser(
             name,
@@ -92,7 +92,7 @@ def check_command(words: list[str]) -> None:
         return
     near = difflib.get_close_matches(words[0], COMMANDS, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(COMMANDS)}."
-    from sim.errors import InputError
+    from pliant.sim.errors import InputError
 
     raise InputError(f"command: expected a known one, got '{words[0]}'; {hint}")
 

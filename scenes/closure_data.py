@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-import sim
-from learn.identify.closure import Moments
-from sim.spectral import PeriodicBox, equations
-from sim.spectral.active.flow import flow_of
+from pliant import sim
+from pliant.learn.identify.closure import Moments
+from pliant.sim.spectral import PeriodicBox, equations
+from pliant.sim.spectral.active.flow import flow_of
 
 Point = tuple[float, float]
 """Activity alpha and alignment zeta."""

@@ -12,9 +12,9 @@ import math
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim import materials, shapes
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim import materials, shapes
 
 SETTINGS = Settings(dt=2.5e-4, steps=1400, record_every=20, camera=((0.46, -0.92, 0.3), (0.29, 0.024, 0.08)))
 SIDE, WIDTH, CELL = 0.12, 0.048, 0.008  # a, the channel's width, and the grid's spacing [m]

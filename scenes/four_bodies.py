@@ -8,9 +8,9 @@ import dataclasses
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim import materials, shapes
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim import materials, shapes
 
 SETTINGS = Settings(dt=4e-4, steps=1000, record_every=25, camera=((0.6, -0.72, 0.8), (0.04, 0.0, -0.01)))
 DENSITY, SPEED, DISTANCE, DRIFT = 1000.0, 1.2, 0.2, (0.2, 0.0, 0.0)

@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim import materials, shapes
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim import materials, shapes
 
 SETTINGS = Settings(dt=4e-4, steps=1750, record_every=25, camera=((0.42, -0.85, 0.3), (0.0, 0.0, 0.12)))
 SIDE, DENSITY = 0.2, 1000.0

@@ -6,9 +6,9 @@ the mean of u_x^2, is what u_xxxx takes, the mean of u_xx^2.
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim.spectral import PeriodicBox, equations
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim.spectral import PeriodicBox, equations
 
 SETTINGS = Settings(dt=0.1, steps=3000, record_every=5)
 LENGTH, POINTS, SETTLED = 100.0, 256, 60.0  # m, of the grid, and the time after which cells fill the box [s]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-import sim
-from learn import TorchLaw
-from learn.models.laws import load_law
-from scenes.tumble import DENSITY, MATERIALS
-from sim import shapes
+from pliant import sim
+from pliant.learn import TorchLaw
+from pliant.learn.models.laws import load_law
+from pliant.scenes.tumble import DENSITY, MATERIALS
+from pliant.sim import shapes
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "laws"
 COLORS = {

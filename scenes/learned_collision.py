@@ -6,10 +6,10 @@ acts, so the total momentum of the learned bodies stays what it was, whatever th
 
 import numpy as np
 
-import sim
-from scenes.learned import add_twins, twin_distances
-from scenes.registry import Settings
-from sim import shapes
+from pliant import sim
+from pliant.scenes.learned import add_twins, twin_distances
+from pliant.scenes.registry import Settings
+from pliant.sim import shapes
 
 SETTINGS = Settings(dt=4e-4, steps=1500, record_every=30, camera=((2.4, -2.4, 1.7), (0.0, 0.0, 0.0)))
 CELL, APART, SPEED, DISTANCE, SIDE = 0.05, 1.6, 1.5, 0.4, 0.3

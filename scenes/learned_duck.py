@@ -5,10 +5,10 @@ The two laws were learned apart; the grid couples them. The bird is half as dens
 
 import numpy as np
 
-import sim
-from scenes.learned import add_twins, twin_distances
-from scenes.registry import FOLDER, Settings
-from sim import shapes
+from pliant import sim
+from pliant.scenes.learned import add_twins, twin_distances
+from pliant.scenes.registry import FOLDER, Settings
+from pliant.sim import shapes
 
 SETTINGS = Settings(dt=4e-4, steps=3000, record_every=60, camera=((2.0, -1.5, 1.5), (0.0, 0.0, 0.2)))
 CELL, APART = 0.04, 0.96

@@ -6,10 +6,10 @@ Two bodies share the block, each with its own law, and the grid couples them.
 
 import numpy as np
 
-import sim
-from scenes.learned import add_twins, twin_distances
-from scenes.registry import Settings
-from sim import shapes
+from pliant import sim
+from pliant.scenes.learned import add_twins, twin_distances
+from pliant.scenes.registry import Settings
+from pliant.sim import shapes
 
 SETTINGS = Settings(dt=4e-4, steps=1500, record_every=30, camera=((1.7, -2.3, 1.3), (0.15, 0.0, 0.15)))
 CELL, APART, SIDES = 0.04, 0.72, (0.6, 0.28, 0.28)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-import sim
-from learn.stages import Parts, Stage, regroup, simulate_stages
-from scenes.learned import add_twins, twin_distances
-from scenes.registry import Settings
-from scenes.tumble import DENSITY
-from sim import shapes
-from sim.mpm.state import FIELDS
+from pliant import sim
+from pliant.learn.stages import Parts, Stage, regroup, simulate_stages
+from pliant.scenes.learned import add_twins, twin_distances
+from pliant.scenes.registry import Settings
+from pliant.scenes.tumble import DENSITY
+from pliant.sim import shapes
+from pliant.sim.mpm.state import FIELDS
 
 SETTINGS = Settings(dt=4e-4, steps=3000, record_every=50, camera=((1.5, -2.1, 1.2), (0.1, 0.0, 0.1)))
 CELL, APART, GRAVITY = 0.04, 0.96, 9.81

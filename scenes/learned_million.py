@@ -5,11 +5,11 @@ Meant for a GPU: `pliant run learned_million --device cuda`. On a CPU the same c
 
 import numpy as np
 
-import sim
-from scenes.learned import COLORS, learned_law
-from scenes.registry import Settings
-from scenes.tumble import DENSITY
-from sim import shapes
+from pliant import sim
+from pliant.scenes.learned import COLORS, learned_law
+from pliant.scenes.registry import Settings
+from pliant.scenes.tumble import DENSITY
+from pliant.sim import shapes
 
 SETTINGS = Settings(dt=1e-4, steps=4000, record_every=100, camera=((1.9, -2.1, 1.3), (0.4, 0.0, 0.2)))
 CELL, SIDE, SPEED = 0.01, 0.5, 3.0  # 100^3 particles of half a cell

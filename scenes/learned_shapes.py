@@ -5,10 +5,10 @@ The meshes are those of `assets`, scaled to 0.4 m; the law saw a cube.
 
 import numpy as np
 
-import sim
-from scenes.learned import add_twins, twin_distances
-from scenes.registry import FOLDER, Settings
-from sim import shapes
+from pliant import sim
+from pliant.scenes.learned import add_twins, twin_distances
+from pliant.scenes.registry import FOLDER, Settings
+from pliant.sim import shapes
 
 SETTINGS = Settings(dt=4e-4, steps=2000, record_every=40, camera=((2.6, -2.2, 1.5), (0.0, 0.0, 0.2)))
 CELL, APART, LENGTH, LANE = 0.03, 0.48, 0.4, 1.02

@@ -2,10 +2,10 @@
 
 import math
 
-import sim
-from scenes.learned import add_twins, twin_distances
-from scenes.registry import Settings
-from sim import shapes
+from pliant import sim
+from pliant.scenes.learned import add_twins, twin_distances
+from pliant.scenes.registry import Settings
+from pliant.sim import shapes
 
 SETTINGS = Settings(dt=4e-4, steps=2500, record_every=50, camera=((2.9, -3.4, 2.0), (0.9, 0.0, 0.2)))
 CELL, APART, LANE, ANGLE = 0.04, 0.56, 1.2, math.radians(20.0)

@@ -5,10 +5,10 @@ velocities, for three times as long. Smooth walls keep what flows from meeting i
 has no part in.
 """
 
-import sim
-from scenes.learned import add_twins, twin_distances
-from scenes.registry import Settings
-from sim import shapes
+from pliant import sim
+from pliant.scenes.learned import add_twins, twin_distances
+from pliant.scenes.registry import Settings
+from pliant.sim import shapes
 
 SETTINGS = Settings(dt=4e-4, steps=3750, record_every=75, camera=((6.2, -3.2, 3.0), (1.0, -0.1, 0.1)))
 CELL, APART = 0.05, 0.6  # all eight bodies stand as far apart as twins

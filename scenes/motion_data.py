@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-import sim
-from learn.identify.alignment import check_rows, check_speed
-from learn.identify.initial_velocity import estimated_velocity, recorded_velocity
-from scenes.registry import SceneSpec, find_scene, scenes
-from sim.materials import Material
-from sim.mpm.state import FIELDS
-from sim.recording_files import is_trajectory
-from sim.trajectory import host_array
+from pliant import sim
+from pliant.learn.identify.alignment import check_rows, check_speed
+from pliant.learn.identify.initial_velocity import estimated_velocity, recorded_velocity
+from pliant.scenes.registry import SceneSpec, find_scene, scenes
+from pliant.sim.materials import Material
+from pliant.sim.mpm.state import FIELDS
+from pliant.sim.recording_files import is_trajectory
+from pliant.sim.trajectory import host_array
 
 Velocity = Literal["scene", "recorded", "estimated"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.atomic import write_atomically
-from sim.spectral.active.defects import defects
-from sim.trajectory_files import replacing
+from pliant.sim.atomic import write_atomically
+from pliant.sim.spectral.active.defects import defects
+from pliant.sim.trajectory_files import replacing
 
 STROKES = 20  # along a side
 FILM_FPS = 12
@@ -116,8 +116,8 @@ def main() -> None:
     """Draw the last frame of a trajectory that `pliant run active_nematic` saved, or all of them as a film."""
     import sys
 
-    from scenes.active_nematic import SIDE, moments
-    from sim.trajectory import Trajectory
+    from pliant.scenes.active_nematic import SIDE, moments
+    from pliant.sim.trajectory import Trajectory
 
     source, target = sys.argv[1], Path(sys.argv[2])
     trajectory = Trajectory.load(source)

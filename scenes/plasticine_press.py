@@ -14,9 +14,9 @@ import math
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim import materials, shapes
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim import materials, shapes
 
 SETTINGS = Settings(dt=1.5e-4, steps=2000, record_every=50, camera=((0.36, -0.92, 0.2), (0.0, 0.0, 0.075)))
 RADIUS, HEIGHT, DENSITY = 0.1, 0.2, 1000.0

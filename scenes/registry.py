@@ -28,9 +28,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sim.rollout import Rollout
-    from sim.scene import Scene
-    from sim.trajectory import Trajectory
+    from pliant.sim.rollout import Rollout
+    from pliant.sim.scene import Scene
+    from pliant.sim.trajectory import Trajectory
 
 FOLDER = pathlib.Path(__file__).parent
 Vector = tuple[float, float, float]
@@ -134,7 +134,7 @@ def find_problem(name: str) -> ProblemSpec:
 
 def choose(name: str, known: Mapping[str, Leaf], *, kind: str, required: frozenset[str]) -> Leaf:
     """The leaf called `name` among `known`, or the file at that path."""
-    from sim.errors import InputError
+    from pliant.sim.errors import InputError
 
     if name.endswith(".py"):
         return read_file(pathlib.Path(name), kind=kind, required=required)
@@ -149,7 +149,7 @@ def choose(name: str, known: Mapping[str, Leaf], *, kind: str, required: frozens
 
 def read_file(path: pathlib.Path, *, kind: str, required: frozenset[str]) -> Leaf:
     """The leaf in a file of the user."""
-    from sim.errors import InputError
+    from pliant.sim.errors import InputError
 
     if not path.is_file():
         raise InputError(f"{kind}: expected a Python file, got '{path}', which does not exist; check the path.")
@@ -193,7 +193,7 @@ def bound_names(statement: ast.stmt) -> list[str]:
 def load(leaf: Leaf) -> types.ModuleType:
     """The imported module of a leaf."""
     if leaf.path.parent == FOLDER:
-        return importlib.import_module(f"scenes.{leaf.name}")
+        return importlib.import_module(f"pliant.scenes.{leaf.name}")
     loader = importlib.machinery.SourceFileLoader(leaf.name, str(leaf.path))
     module = types.ModuleType(leaf.name)
     module.__file__ = str(leaf.path)

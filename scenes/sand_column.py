@@ -23,9 +23,9 @@ import math
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim import materials, shapes
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim import materials, shapes
 
 SETTINGS = Settings(dt=4e-4, steps=1600, record_every=40, camera=((0.29, -0.52, 0.19), (0.145, 0.024, 0.045)))
 LENGTH, HEIGHT, WIDTH, CELL = 0.12, 0.12, 0.048, 0.008

@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim import materials, shapes
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim import materials, shapes
 
 SETTINGS = Settings(dt=4e-4, steps=1600, record_every=40, camera=((1.0, -1.5, 0.8), (0.0, 0.0, 0.22)))
 ANGLE, SLIPPERY, ROUGH = math.radians(30.0), 0.3, 0.8

@@ -6,9 +6,9 @@ floor's friction makes sand heap up and syrup stick. 125 particles, so that a Ja
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim import materials, shapes
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim import materials, shapes
 
 SETTINGS = Settings(dt=1e-3, steps=240, record_every=10, camera=((0.5, -0.5, 0.3), (0.0, 0.0, 0.05)))
 MATERIALS = {

@@ -8,9 +8,9 @@ the series. At Reynolds number 1600 `tests/test_spectral_flows.py` holds the sam
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim.spectral import PeriodicBox, equations
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim.spectral import PeriodicBox, equations
 
 SETTINGS = Settings(dt=0.05, steps=160, record_every=2, record=("vorticity",))
 POINTS, REYNOLDS, EARLY = 32, 100.0, 0.5  # of the grid, number, and the time until which the series is compared [s]

@@ -17,18 +17,18 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-import sim
-from learn import Adam, Budget, TorchClosure, solve
-from learn.arguments import option
-from learn.identify.closure import FitClosure, FollowMoments, Moments, disagreement
-from learn.identify.motion import Curriculum
-from learn.models.closures import CLOSURES, closure_error, save_closure
-from learn.run import Run
-from scenes.closure_data import Point, Recording, Suspension, record
-from scenes.nematic_pictures import write_film
-from sim.atomic import write_atomically
-from sim.spectral.active import BinghamClosure
-from sim.spectral.arrays import HostArrays
+from pliant import sim
+from pliant.learn import Adam, Budget, TorchClosure, solve
+from pliant.learn.arguments import option
+from pliant.learn.identify.closure import FitClosure, FollowMoments, Moments, disagreement
+from pliant.learn.identify.motion import Curriculum
+from pliant.learn.models.closures import CLOSURES, closure_error, save_closure
+from pliant.learn.run import Run
+from pliant.scenes.closure_data import Point, Recording, Suspension, record
+from pliant.scenes.nematic_pictures import write_film
+from pliant.sim.atomic import write_atomically
+from pliant.sim.spectral.active import BinghamClosure
+from pliant.sim.spectral.arrays import HostArrays
 
 GATHERED = ("closure", "hidden", "duration", "queries", "learning_rate", "seed")  # arguments that data depend on
 EVERY = 0.2  # time between frames, a multiple of every dt

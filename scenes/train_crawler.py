@@ -19,19 +19,19 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-import sim
-from learn import CEM, Adam, AugmentedRandomSearch, Budget, Method, RandomSearch, Result
-from learn.arguments import option
-from learn.autograd import Observation, Simulator
-from learn.control import WindowedProblem
-from learn.models import Controller, MLPPolicy
-from learn.objectives import DistanceTravelled, KeepOrientation
-from learn.objectives.base import centers
-from learn.run import Run
-from learn.simulation import SimulationProblem
-from sim.model import MuscleModel
-from sim.mpm.state import FIELDS
-from sim.shapes import Mesh, Plane
+from pliant import sim
+from pliant.learn import CEM, Adam, AugmentedRandomSearch, Budget, Method, RandomSearch, Result
+from pliant.learn.arguments import option
+from pliant.learn.autograd import Observation, Simulator
+from pliant.learn.control import WindowedProblem
+from pliant.learn.models import Controller, MLPPolicy
+from pliant.learn.objectives import DistanceTravelled, KeepOrientation
+from pliant.learn.objectives.base import centers
+from pliant.learn.run import Run
+from pliant.learn.simulation import SimulationProblem
+from pliant.sim.model import MuscleModel
+from pliant.sim.mpm.state import FIELDS
+from pliant.sim.shapes import Mesh, Plane
 
 CRAWLER = Path(__file__).resolve().parent.parent / "assets" / "crawler.stl"
 COLUMNS, SIDES = 4, 2  # muscle groups along and across the body

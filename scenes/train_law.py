@@ -19,20 +19,20 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-import sim
-from learn import LBFGS, Adam, Budget, Method, Problem, Result, TorchLaw
-from learn.arguments import LAST_SEED, option
-from learn.identify.motion import Curriculum, MotionProblem
-from learn.identify.observation import ObservationProblem, observing_rollout, seen_objective, squared_errors
-from learn.models.laws import LAWS, RETURN_MAPS, save_law
-from learn.models.laws.stiffness import moduli_told, stiffness_at_rest
-from learn.objectives.at_times import substeps_around
-from learn.run import Run
-from learn.stress_plot import stress_plot
-from scenes.motion_data import Motion, Origin, is_recording, load_motion, record_motion
-from sim.atomic import write_atomically
-from sim.materials import Material
-from sim.scene import find_device
+from pliant import sim
+from pliant.learn import LBFGS, Adam, Budget, Method, Problem, Result, TorchLaw
+from pliant.learn.arguments import LAST_SEED, option
+from pliant.learn.identify.motion import Curriculum, MotionProblem
+from pliant.learn.identify.observation import ObservationProblem, observing_rollout, seen_objective, squared_errors
+from pliant.learn.models.laws import LAWS, RETURN_MAPS, save_law
+from pliant.learn.models.laws.stiffness import moduli_told, stiffness_at_rest
+from pliant.learn.objectives.at_times import substeps_around
+from pliant.learn.run import Run
+from pliant.learn.stress_plot import stress_plot
+from pliant.scenes.motion_data import Motion, Origin, is_recording, load_motion, record_motion
+from pliant.sim.atomic import write_atomically
+from pliant.sim.materials import Material
+from pliant.sim.scene import find_device
 
 EVALUATED_EVERY = 50  # substeps between the frames that errors are averaged over
 LONGER = 2.5  # times the substeps trained on

@@ -16,19 +16,19 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-import sim
-from learn import Adam, Budget, LevenbergMarquardt, Method, Result
-from learn.arguments import LAST_SEED, option
-from learn.identify.initial_velocity import estimated_velocity
-from learn.identify.material import MaterialProblem, misfit, parameter_unknown, posterior_at
-from learn.identify.motion import Curriculum
-from learn.identify.observation import observing_rollout, seen_objective
-from learn.identify.posterior import GaussianPosterior
-from learn.plot import unknowns_plot
-from learn.run import Run
-from learn.solve import Iteration
-from scenes.motion_data import Motion, Origin, is_recording, load_motion
-from sim.atomic import write_atomically
+from pliant import sim
+from pliant.learn import Adam, Budget, LevenbergMarquardt, Method, Result
+from pliant.learn.arguments import LAST_SEED, option
+from pliant.learn.identify.initial_velocity import estimated_velocity
+from pliant.learn.identify.material import MaterialProblem, misfit, parameter_unknown, posterior_at
+from pliant.learn.identify.motion import Curriculum
+from pliant.learn.identify.observation import observing_rollout, seen_objective
+from pliant.learn.identify.posterior import GaussianPosterior
+from pliant.learn.plot import unknowns_plot
+from pliant.learn.run import Run
+from pliant.learn.solve import Iteration
+from pliant.scenes.motion_data import Motion, Origin, is_recording, load_motion
+from pliant.sim.atomic import write_atomically
 
 LEVEL = 0.9  # of the intervals
 LOOSE, TIGHT = 1e-2, 1e-9  # share of the loss below whose change a horizon, and the whole motion, are done

@@ -7,9 +7,9 @@ it touches a wall the body flies as a whole, and only gravity changes its moment
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim import materials, shapes
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim import materials, shapes
 
 SETTINGS = Settings(dt=5e-4, steps=1000, record_every=20, camera=((2.2, -1.4, 1.3), (0.5, 0.5, 0.4)))
 MATERIALS = {

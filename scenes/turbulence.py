@@ -6,9 +6,9 @@ takes, 2 nu times the enstrophy.
 
 import numpy as np
 
-import sim
-from scenes.registry import Settings
-from sim.spectral import PeriodicBox, equations
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim.spectral import PeriodicBox, equations
 
 SETTINGS = Settings(dt=6.25e-3, steps=1280, record_every=16)
 SIDE, POINTS, VISCOSITY = 2.0 * np.pi, 256, 7e-4

@@ -1,19 +1,20 @@
 """Pliant's simulator: scenes, boxes of fields, models and differentiable rollouts. SI units, z up, quaternions xyzw."""
 
-from sim import materials, shapes, spectral
-from sim.audit import GradientReport, check_gradients
-from sim.errors import InputError, MissingDependencyError, PliantError
-from sim.measure import energies, momentum
-from sim.model import Model
-from sim.parameter import Parameter, ParameterSpec
-from sim.recording import Recording
-from sim.rollout import Gradients, Rollout, RunInterrupted
-from sim.scene import Scene
-from sim.status import Code, SimulationError, Status
-from sim.strain_range import StrainRange
-from sim.trajectory import Trajectory
-from sim.version import VERSION as __version__
-from sim.view import view
+from pliant.sim import materials, shapes, spectral
+from pliant.sim.audit import GradientReport, check_gradients
+from pliant.sim.errors import InputError, MissingDependencyError, PliantError
+from pliant.sim.measure import energies, momentum
+from pliant.sim.model import Model
+from pliant.sim.parameter import Parameter, ParameterSpec
+from pliant.sim.quiet import hush
+from pliant.sim.recording import Recording
+from pliant.sim.rollout import Gradients, Rollout, RunInterrupted
+from pliant.sim.scene import Scene
+from pliant.sim.status import Code, SimulationError, Status
+from pliant.sim.strain_range import StrainRange
+from pliant.sim.trajectory import Trajectory
+from pliant.sim.version import VERSION as __version__
+from pliant.sim.view import view
 
 __all__ = [
     "Code",
@@ -42,3 +43,7 @@ __all__ = [
     "spectral",
     "view",
 ]
+
+hush()
+if __name__ != "pliant.sim":  # found by a path that leads into the checkout: a second copy of everything would follow
+    raise ImportError(f"{__name__}: this folder is imported as pliant.sim; write `from pliant import sim`.")

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.parameter import ParameterSpec
-from sim.rollout import Record, Rollout
-from sim.solver import State
-from sim.status import SimulationError
-from sim.trajectory import Trajectory
+from pliant.sim.errors import InputError
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.rollout import Record, Rollout
+from pliant.sim.solver import State
+from pliant.sim.status import SimulationError
+from pliant.sim.trajectory import Trajectory
 
 Loss = Callable[[Trajectory], tuple[float, Mapping[str, np.ndarray]]]
 SWEEP = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 
 def numbers(value: Any) -> np.ndarray | None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.trajectory import Trajectory
-from sim.trajectory_files import TrajectoryWriter
-from sim.version import VERSION
+from pliant.sim.errors import InputError
+from pliant.sim.trajectory import Trajectory
+from pliant.sim.trajectory_files import TrajectoryWriter
+from pliant.sim.version import VERSION
 
 if TYPE_CHECKING:
-    from sim.rollout import Record, Rollout
+    from pliant.sim.rollout import Record, Rollout
 
 
 class FrameBuffers(abc.ABC):

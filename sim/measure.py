@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from sim.errors import InputError
-from sim.materials import Material
-from sim.model import Body, Model
-from sim.precision import Precision
-from sim.trajectory import Trajectory
+from pliant.sim.errors import InputError
+from pliant.sim.materials import Material
+from pliant.sim.model import Body, Model
+from pliant.sim.precision import Precision
+from pliant.sim.trajectory import Trajectory
 
 
 @functools.cache

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import warp as wp
 
-from sim.colliders.kinematics import POSE
-from sim.errors import InputError
-from sim.mpm.binding import Binding
-from sim.mpm.contact import solid_struct
-from sim.mpm.frames import ParticleFrames
-from sim.mpm.leaks import can_flow, leaks
-from sim.mpm.solver import MPMSolver
-from sim.mpm.state import FIELDS, SHAPES, State
-from sim.mpm.transfers import grid_struct
-from sim.parameter import Parameter, ParameterSpec
-from sim.precision import Precision
-from sim.shapes import Shape
-from sim.solver import BaseModel
+from pliant.sim.colliders.kinematics import POSE
+from pliant.sim.errors import InputError
+from pliant.sim.mpm.binding import Binding
+from pliant.sim.mpm.contact import solid_struct
+from pliant.sim.mpm.frames import ParticleFrames
+from pliant.sim.mpm.leaks import can_flow, leaks
+from pliant.sim.mpm.solver import MPMSolver
+from pliant.sim.mpm.state import FIELDS, SHAPES, State
+from pliant.sim.mpm.transfers import grid_struct
+from pliant.sim.parameter import Parameter, ParameterSpec
+from pliant.sim.precision import Precision
+from pliant.sim.shapes import Shape
+from pliant.sim.solver import BaseModel
 
 if TYPE_CHECKING:
-    from sim.rollout import Rollout
+    from pliant.sim.rollout import Rollout
 
 POSITION = ParameterSpec("position", "m", meaning="initial position of every particle")
 VELOCITY = ParameterSpec("velocity", "m/s", meaning="initial velocity of every particle")
@@ -144,7 +144,7 @@ class Model(BaseModel):
     def derivatives(
         self, binding: Any, start: Any, directions: Mapping[str, Any], **options: Any
     ) -> dict[str, np.ndarray]:
-        from sim.mpm.tangent.solver import derivatives  # its kernels are compiled only where they are used
+        from pliant.sim.mpm.tangent.solver import derivatives  # its kernels are compiled only where they are used
 
         return derivatives(binding, start, directions, **options)
 

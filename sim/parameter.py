@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 
-from sim.checks import numbers
-from sim.errors import InputError
+from pliant.sim.checks import numbers
+from pliant.sim.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 VTK, PLY = (".vtk", ".vtu", ".vtp"), (".ply",)
 POINT_SUFFIXES = (*VTK, *PLY)

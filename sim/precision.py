@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import warp as wp
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.trajectory import Trajectory, host_array
+from pliant.sim.errors import InputError
+from pliant.sim.trajectory import Trajectory, host_array
 
 UNITS = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}
 TURNS = {  # rows: where the source has our x, y and z
@@ -74,7 +74,7 @@ class Recording:
         Errors: `InputError` for files that are missing, damaged, empty or of an unknown kind, for gaps in their numbers,
             and for what `Recording` refuses.
         """
-        from sim import recording_files
+        from pliant.sim import recording_files
 
         return recording_files.read(path, interval=interval, body=body).placed(**place)
 

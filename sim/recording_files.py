@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.point_files import POINT_SUFFIXES, PointFrame, read_points
-from sim.recording import Recording
-from sim.trajectory import Trajectory
-from sim.trajectory_files import HEADER
+from pliant.sim.errors import InputError
+from pliant.sim.point_files import POINT_SUFFIXES, PointFrame, read_points
+from pliant.sim.recording import Recording
+from pliant.sim.trajectory import Trajectory
+from pliant.sim.trajectory_files import HEADER
 
 SUFFIXES = (".npz", ".traj", ".pvd", ".series")
 POSITIONS, TIMES, STEPS = ("x", "positions", "position", "points"), ("t", "times", "time"), ("step", "steps")

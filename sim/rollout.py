@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError, named
-from sim.memory import device_memory
-from sim.solver import BaseModel, State, StoredStates
-from sim.status import Code, SimulationError, Status
-from sim.trajectory import Trajectory
-from sim.trajectory_files import check_folder
+from pliant.sim.errors import InputError, named
+from pliant.sim.memory import device_memory
+from pliant.sim.solver import BaseModel, State, StoredStates
+from pliant.sim.status import Code, SimulationError, Status
+from pliant.sim.trajectory import Trajectory
+from pliant.sim.trajectory_files import check_folder
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 FRAME_BYTES = 100  # of the substep of a frame while a rollout is made, as Python keeps numbers

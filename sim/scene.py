@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from sim.atomic import write_atomically
-from sim.checks import corners, number, positive, vector
-from sim.errors import InputError
-from sim.materials import Material
-from sim.memory import device_memory
-from sim.model import (
+from pliant.sim.atomic import write_atomically
+from pliant.sim.checks import corners, number, positive, vector
+from pliant.sim.errors import InputError
+from pliant.sim.materials import Material
+from pliant.sim.memory import device_memory
+from pliant.sim.model import (
     ACTIVATION,
     DEFORMATION,
     DENSITY,
@@ -34,11 +34,12 @@ from sim.model import (
     make_parameter,
     pose_of,
 )
-from sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL, WALL_CELLS
-from sim.parameter import ParameterSpec
-from sim.precision import Precision, precision
-from sim.shapes import Shape
-from sim.shapes.base import FAR, NEAR
+from pliant.sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL, WALL_CELLS
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.precision import Precision, precision
+from pliant.sim.quiet import start_warp
+from pliant.sim.shapes import Shape
+from pliant.sim.shapes.base import FAR, NEAR
 
 FORMAT = 1
 WALLS = {"open": OPEN, "separating": SEPARATING_WALL, "slip": SLIP_WALL, "stick": STICK_WALL}
@@ -364,6 +365,7 @@ class Scene:
 
 def find_device(name: str) -> wp.Device:
     """The Warp device called "cpu", "cuda" or "cuda:N"; `InputError` when it is absent."""
+    start_warp()
     try:
         if str(name).startswith("cuda") and not wp.is_cuda_available():  # asking further makes the driver print
             raise ValueError(name)

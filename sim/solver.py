@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import warp as wp
 
-from sim.errors import InputError
-from sim.parameter import Parameter
-from sim.precision import Precision
-from sim.status import Status
+from pliant.sim.errors import InputError
+from pliant.sim.parameter import Parameter
+from pliant.sim.precision import Precision
+from pliant.sim.status import Status
 
 if TYPE_CHECKING:
-    from sim.frames import FrameBuffers
-    from sim.rollout import Rollout
+    from pliant.sim.frames import FrameBuffers
+    from pliant.sim.rollout import Rollout
 
 
 class State(Protocol):
@@ -186,7 +186,7 @@ class BaseModel(abc.ABC):
 
     def rollout(self, steps: int, **options: Any) -> "Rollout":
         """A `Rollout` of this model over `steps` substeps; see `sim.rollout.Rollout` for the options."""
-        from sim.rollout import Rollout
+        from pliant.sim.rollout import Rollout
 
         return Rollout(self, steps, **options)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 
-from sim.errors import PliantError
+from pliant.sim.errors import PliantError
 
 
 class Code(enum.IntEnum):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from sim.errors import InputError
-from sim.linalg.extremes import extremes
-from sim.precision import precision
+from pliant.sim.errors import InputError
+from pliant.sim.linalg.extremes import extremes
+from pliant.sim.precision import precision
 
 SLACK = 0.02  # share by which a stretch may pass what was seen: a replayed motion is never the same to the bit
 NAMES = {"stretch": "stretch", "volume": "volume ratio"}

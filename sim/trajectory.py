@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.colliders.kinematics import between_poses
-from sim.errors import InputError, named
-from sim.status import Status
+from pliant.sim.colliders.kinematics import between_poses
+from pliant.sim.errors import InputError, named
+from pliant.sim.status import Status
 
 Index = int | slice | Sequence[int] | np.ndarray
 DATA_SUFFIXES = (".npz", ".traj")
@@ -132,11 +132,11 @@ class Trajectory(Mapping):
 
         Errors: `InputError` for an unknown suffix, or when the disk is full; the old file stays.
         """
-        from sim import trajectory_files
+        from pliant.sim import trajectory_files
 
         suffix = Path(path).suffix.lower()
         if suffix not in DATA_SUFFIXES:
-            from sim.view import view
+            from pliant.sim.view import view
 
             view(self, output=path, **options)
             return
@@ -153,13 +153,13 @@ class Trajectory(Mapping):
 
         Errors: `InputError` for a missing, truncated or foreign file.
         """
-        from sim import trajectory_files
+        from pliant.sim import trajectory_files
 
         return trajectory_files.load(Path(path), mmap=mmap)
 
     def show(self, **options: Any) -> None:
         """Open a window with a time slider; the options are those of `sim.view`."""
-        from sim.view import view
+        from pliant.sim.view import view
 
         view(self, **options)
 

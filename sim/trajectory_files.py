@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from sim.atomic import write_atomically
-from sim.errors import InputError
-from sim.status import Code, Status
-from sim.trajectory import Trajectory, host_array
+from pliant.sim.atomic import write_atomically
+from pliant.sim.errors import InputError
+from pliant.sim.status import Code, Status
+from pliant.sim.trajectory import Trajectory, host_array
 
 FORMAT = 1
 TIMES, HEADER = "times", "pliant"

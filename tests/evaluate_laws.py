@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import warp as wp
 
-from sim import materials
-from sim.precision import Precision, precision
+from pliant.sim import materials
+from pliant.sim.precision import Precision, precision
 from tests import reference_laws as reference
 
 DOUBLE, SINGLE = precision("float64"), precision("float32")

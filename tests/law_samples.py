@@ -2,7 +2,7 @@
 
 import torch
 
-from learn.models.laws.registry import CLASSES, LAWS, RETURN_MAPS
+from pliant.learn.models.laws.registry import CLASSES, LAWS, RETURN_MAPS
 
 EYE = torch.eye(3, dtype=torch.float64)
 STRESSES = tuple(LAWS.values())

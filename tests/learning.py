@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import torch
 
-from learn import Estimate, Evaluation, GradientEstimator, Method, Problem, Query, SimulationProblem, Unknown
-from learn.models import Controller, OpenLoopPolicy
-from learn.objectives import ControlEffort, TargetPosition
-from learn.problem import draw_seed
-from sim import Code, SimulationError, Status
+from pliant.learn import Estimate, Evaluation, GradientEstimator, Method, Problem, Query, SimulationProblem, Unknown
+from pliant.learn.models import Controller, OpenLoopPolicy
+from pliant.learn.objectives import ControlEffort, TargetPosition
+from pliant.learn.problem import draw_seed
+from pliant.sim import Code, SimulationError, Status
 
 
 def quadratic(dtype=torch.float32, **options) -> Problem:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sim import Scene
-from sim.materials import DruckerPrager, Fluid, NeoHookean, VonMises
-from sim.shapes import Box, Plane, Points, Sphere
+from pliant.sim import Scene
+from pliant.sim.materials import DruckerPrager, Fluid, NeoHookean, VonMises
+from pliant.sim.shapes import Box, Plane, Points, Sphere
 
 REFERENCE_SPACING = 0.5 / 9
 

@@ -8,8 +8,8 @@ import numpy as np
 import trimesh
 from hypothesis import strategies as st
 
-from sim import Scene, materials, shapes
-from sim.mpm.state import FIELDS
+from pliant.sim import Scene, materials, shapes
+from pliant.sim.mpm.state import FIELDS
 
 ASSETS = pathlib.Path(__file__).resolve().parent.parent / "assets"
 NAN, INF = math.nan, math.inf

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from sim.spectral import PeriodicBox, equations
-from sim.spectral.equation import Equation
+from pliant.sim.spectral import PeriodicBox, equations
+from pliant.sim.spectral.equation import Equation
 
 SIDE = 2.0 * np.pi
 EQUATIONS: dict[str, tuple[Equation, int, float]] = {  # equation, axes, step [s]

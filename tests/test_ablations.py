@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import ablations
 from benchmarks.ablations import CASES, Case, read, study, table
-from learn.models.laws import LAWS
+from pliant.learn.models.laws import LAWS
 
 
 def test_every_law_is_studied_but_those_that_are_no_ablation_of_an_isotropic_one():
@@ -24,10 +24,10 @@ def test_a_plain_network_that_learned_too_little_fails_with_a_sentence(monkeypat
 
 def test_a_case_without_priors_is_held_against_the_same_motion(monkeypatch):
     """The true moduli make no error, because both motions come from one solver; measured 1e-12 in single precision."""
-    from learn import TorchLaw
-    from learn.models.laws import HenckyLaw
-    from scenes import tumble
-    from sim import materials
+    from pliant.learn import TorchLaw
+    from pliant.learn.models.laws import HenckyLaw
+    from pliant.scenes import tumble
+    from pliant.sim import materials
 
     law = TorchLaw(HenckyLaw(stress_scale=1e5))
     mu, lame = law.kirchhoff.moduli().tolist()

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from scipy.special import ive
 
-import sim
-from sim.spectral import PeriodicBox, equations
-from sim.spectral.active import BinghamClosure, Closure, inverse_bessel_ratio, limit, stokes
-from sim.spectral.active.bingham import bessel_ratio, fourth_order
-from sim.spectral.active.closures import Projection
-from sim.spectral.active.defects import defects
-from sim.spectral.active.flow import flow_of
-from sim.spectral.arrays import HostArrays
-from sim.spectral.equation import identity
-from sim.spectral.integrators import INTEGRATORS, find_integrator
-from sim.spectral.transform import LinearMap
+from pliant import sim
+from pliant.sim.spectral import PeriodicBox, equations
+from pliant.sim.spectral.active import BinghamClosure, Closure, inverse_bessel_ratio, limit, stokes
+from pliant.sim.spectral.active.bingham import bessel_ratio, fourth_order
+from pliant.sim.spectral.active.closures import Projection
+from pliant.sim.spectral.active.defects import defects
+from pliant.sim.spectral.active.flow import flow_of
+from pliant.sim.spectral.arrays import HostArrays
+from pliant.sim.spectral.equation import identity
+from pliant.sim.spectral.integrators import INTEGRATORS, find_integrator
+from pliant.sim.spectral.transform import LinearMap
 from tests.spectral_boxes import smooth
 
 ALPHA, ZETA, BETA, D_T, D_R = -1.5, 0.6, 0.8, 0.05, 0.05

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from learn import ExplicitLaw
-from learn.models.laws import AnisotropicNetwork
-from sim import InputError
+from pliant.learn import ExplicitLaw
+from pliant.learn.models.laws import AnisotropicNetwork
+from pliant.sim import InputError
 from tests.law_samples import EYE, deformations, make, rotations
 
 TWO = ((1.0, 0.0, 0.0), (0.6, 0.8, 0.1))

@@ -18,10 +18,11 @@ ALLOWED = {
 PRODUCTION = ("sim", "learn", "scenes")
 IMPORT_ALL_OF_SIM = """
 import importlib, pkgutil, sys
-import sim
-for module in pkgutil.walk_packages(sim.__path__, "sim."):
+from pliant import sim
+for module in pkgutil.walk_packages(sim.__path__, "pliant.sim."):
     importlib.import_module(module.name)
-print(" ".join(sorted(name for name in sys.modules if name.partition(".")[0] in ("torch", "learn", "scenes"))))
+others = ("torch", "pliant.learn", "pliant.scenes")
+print(" ".join(sorted(name for name in sys.modules if name.startswith(others))))
 """
 
 
@@ -33,17 +34,22 @@ def name_of(path: pathlib.Path) -> str:
     return str(path.relative_to(REPOSITORY))
 
 
+def root_of(module: str) -> str:
+    """The top-level package of a dotted name, or the room where that package is Pliant."""
+    return module.removeprefix("pliant.").partition(".")[0]
+
+
 def imported_roots(source: str, *, at_import: bool = False) -> set[str]:
-    """Top-level packages a source imports anywhere, or only outside functions."""
+    """Top-level packages and rooms of Pliant that a source imports anywhere, or only outside functions."""
     tree = ast.parse(source)
     roots = set()
     pending: list[ast.AST] = [tree]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Import):
-            roots |= {alias.name.partition(".")[0] for alias in node.names}
+            roots |= {root_of(alias.name) for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            roots.add((node.module or "").partition(".")[0])
+            roots |= {root_of(f"{node.module}.{alias.name}") for alias in node.names}
         if not (at_import and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))):
             pending.extend(ast.iter_child_nodes(node))
     return roots
@@ -57,8 +63,22 @@ def test_a_room_imports_only_the_rooms_below_it(room):
 
 
 def test_the_import_rule_notices_a_wrong_import():
-    assert imported_roots("def f():\n    from scenes.cli import main\n    import learn.run as r") == {"scenes", "learn"}
+    inside = "def f():\n    from pliant.scenes.cli import main\n    import pliant.learn.run as r\n    from pliant import sim"
+    assert imported_roots(inside) == {"scenes", "learn", "sim"}
     assert imported_roots("import numpy as np\ndef f():\n    import torch", at_import=True) == {"numpy"}
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_rooms_are_imported_by_the_name_of_the_package(room):
+    """`import sim` would find whichever folder of that name comes first, and would load a second copy of ours."""
+    for path in sources(room):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            bare = [name for name in names if name.partition(".")[0] in PRODUCTION]
+            assert not bare, f"{name_of(path)}:{node.lineno} imports {bare[0]}; write pliant.{bare[0]}"
 
 
 def test_sim_imports_no_torch():

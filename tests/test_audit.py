@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-import sim
-from learn.diagnose import check_gradients
-from sim.spectral import PeriodicBox, equations
+from pliant import sim
+from pliant.learn.diagnose import check_gradients
+from pliant.sim.spectral import PeriodicBox, equations
 from tests.mpm_scenes import reference_scene
 
 

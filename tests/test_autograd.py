@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from learn import TorchLaw, simulate
-from sim import InputError, Scene
-from sim.materials import NeoHookean
-from sim.shapes import Box, Plane, Sphere
+from pliant.learn import TorchLaw, simulate
+from pliant.sim import InputError, Scene
+from pliant.sim.materials import NeoHookean
+from pliant.sim.shapes import Box, Plane, Sphere
 
 E, NU = 2e4, 0.3
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from sim import Code, InputError, RunInterrupted, Scene, SimulationError
-from sim.materials import FixedCorotated, Fluid, NeoHookean
-from sim.mpm.state import State
-from sim.shapes import Box, Mesh, Plane, Points, Sphere
+from pliant.sim import Code, InputError, RunInterrupted, Scene, SimulationError
+from pliant.sim.materials import FixedCorotated, Fluid, NeoHookean
+from pliant.sim.mpm.state import State
+from pliant.sim.shapes import Box, Mesh, Plane, Points, Sphere
 
 LAW = FixedCorotated(youngs_modulus=1e4, poissons_ratio=0.3)
 GOOD_BODY = {"density": 1000.0, "spacing": 0.1}

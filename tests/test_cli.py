@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-import sim
-from scenes import registry
-from scenes.cli import COMMANDS, main
-from sim.errors import InputError
+from pliant import sim
+from pliant.scenes import registry
+from pliant.scenes.cli import COMMANDS, main
+from pliant.sim.errors import InputError
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 HEAVY = "{'warp', 'torch', 'numpy', 'scipy', 'pyvista', 'trimesh', 'matplotlib'}"
@@ -19,8 +19,8 @@ SCENE = '''"""A stand-in that moves nothing.
 
 More words.
 """
-from scenes.registry import Settings
-from sim import Status
+from pliant.scenes.registry import Settings
+from pliant.sim import Status
 
 SETTINGS = Settings(dt=1e-3, steps=40, record_every=10)
 
@@ -70,7 +70,7 @@ def answer(capsys: pytest.CaptureFixture, *words: object) -> tuple[int, str, str
 
 
 def test_help_loads_neither_simulator_nor_torch():
-    code = f"import sys; from scenes.cli import build_parser; build_parser(); print(sorted({HEAVY} & set(sys.modules)))"
+    code = f"import sys; from pliant.scenes.cli import build_parser; build_parser(); print(sorted({HEAVY} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True
     )
@@ -124,7 +124,7 @@ def test_a_mistake_gets_one_sentence(capsys, words, sentence):
 
 
 def test_warp_adds_nothing_to_the_sentence():
-    words = [sys.executable, "-m", "scenes.cli", "run", "missing.py"]
+    words = [sys.executable, "-m", "pliant", "run", "missing.py"]
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("pliant: scene: ") and done.stderr.count("\n") == 1
@@ -146,7 +146,7 @@ def test_an_interruption_has_its_own_status(capsys, monkeypatch):
     def interrupt(words):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("scenes.cli.execute", interrupt)
+    monkeypatch.setattr("pliant.scenes.cli.execute", interrupt)
     assert answer(capsys, "list")[0] == 130
 
 
@@ -179,7 +179,7 @@ def test_a_defect_is_not_hidden(monkeypatch):
     def fail(words):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("scenes.cli.execute", fail)
+    monkeypatch.setattr("pliant.scenes.cli.execute", fail)
     with pytest.raises(ZeroDivisionError):
         main(["list"])
 
@@ -274,16 +274,16 @@ def test_view_wants_a_best_trajectory_in_a_run_folder(capsys, tmp_path):
 
 
 def test_a_closed_pipe_is_not_an_error_to_print():
-    command = f"{sys.executable} -m scenes.cli list | true"
+    command = f"{sys.executable} -m pliant.scenes.cli list | true"
     done = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert done.stderr == ""
 
 
 FALLING = '''"""A small block falls."""
 
-import sim
-from scenes.registry import Settings
-from sim import materials, shapes
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim import materials, shapes
 
 SETTINGS = Settings(dt=1e-3, steps=4, record_every=2)
 
@@ -316,7 +316,7 @@ def test_an_audit_draws_a_bar_unless_told_not_to(falling, capsys):
 
 
 def test_an_interrupted_audit_prints_what_it_has_found(falling, capsys, monkeypatch):
-    from scenes.commands import check_gradients
+    from pliant.scenes.commands import check_gradients
 
     def impatient(bar):
         def move(done, count, name):

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-import learn
-import sim
-from learn.models.closures import CLOSURES, closure_error, load_closure, save_closure, tensor_of
-from learn.torch_closure import TorchClosure
-from sim.spectral import PeriodicBox, equations
+from pliant import learn, sim
+from pliant.learn.models.closures import CLOSURES, closure_error, load_closure, save_closure, tensor_of
+from pliant.learn.torch_closure import TorchClosure
+from pliant.sim.spectral import PeriodicBox, equations
 from tests.spectral_boxes import smooth
 
 NAMES = list(CLOSURES)

@@ -6,11 +6,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from learn.objectives import AtTimes, Chamfer, MarkerMatching, Objective, SlicedWasserstein
-from learn.objectives.at_times import substeps_around
-from learn.objectives.markers import bind_markers
-from learn.objectives.wasserstein import quantile_pairs
-from sim import InputError, Trajectory
+from pliant.learn.objectives import AtTimes, Chamfer, MarkerMatching, Objective, SlicedWasserstein
+from pliant.learn.objectives.at_times import substeps_around
+from pliant.learn.objectives.markers import bind_markers
+from pliant.learn.objectives.wasserstein import quantile_pairs
+from pliant.sim import InputError, Trajectory
 
 CLOUDS = (Chamfer, SlicedWasserstein)
 NAME = "body.position"

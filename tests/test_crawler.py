@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from sim import InputError, Trajectory
+from pliant.sim import InputError, Trajectory
 
 SHORT = ["--duration", "1.6", "--episodes", "5", "--no-progress"]  # two windows an episode, four steps of Adam
 
 
 def command(folder, *options):
-    return [sys.executable, "-m", "scenes.cli", "train", "crawler", "--folder", str(folder), *SHORT, *options]
+    return [sys.executable, "-m", "pliant", "train", "crawler", "--folder", str(folder), *SHORT, *options]
 
 
 def metrics(folder):
@@ -60,7 +60,7 @@ def test_ctrl_c_saves_and_resume_continues_bit_for_bit(finished, tmp_path, repos
 
 
 def test_a_mesh_that_is_not_there_gets_its_sentence_and_leaves_no_folder(tmp_path):
-    from scenes.train_crawler import Arguments, train
+    from pliant.scenes.train_crawler import Arguments, train
 
     with pytest.raises(InputError, match="nowhere.stl"):
         train(Arguments(mesh="nowhere.stl", folder=tmp_path / "run"))
@@ -69,7 +69,7 @@ def test_a_mesh_that_is_not_there_gets_its_sentence_and_leaves_no_folder(tmp_pat
 
 @pytest.mark.parametrize("duration", [1.0, 0.4, 0.0, -0.8, float("nan"), float("inf")])
 def test_an_episode_is_a_whole_number_of_windows(duration):
-    from scenes.train_crawler import Arguments, windows_of
+    from pliant.scenes.train_crawler import Arguments, windows_of
 
     assert windows_of(Arguments(duration=2.4)) == 3
     with pytest.raises(InputError, match="expected a multiple of 0.8 s"):

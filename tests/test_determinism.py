@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from sim import Scene
+from pliant.sim import Scene
 from tests.mpm_scenes import busy_scene, busy_values
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from sim import InputError, Scene, SimulationError
+from pliant.sim import InputError, Scene, SimulationError
 from tests.random_scenes import (
     make_adjoints,
     make_scene,

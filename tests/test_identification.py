@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from benchmarks.identification import CASES, study
-from learn import Budget, FiniteDifference, ForwardMode, LevenbergMarquardt, Pathwise, solve
-from learn.identify.material import MaterialProblem, misfit, parameter_unknown, posterior_at
-from learn.run import read_metrics
-from scenes import specimen
-from scenes.registry import find_problem
-from scenes.train_material import Arguments, entry_rows, load, make_problem, true_entries
-from sim import InputError
+from pliant.learn import Budget, FiniteDifference, ForwardMode, LevenbergMarquardt, Pathwise, solve
+from pliant.learn.identify.material import MaterialProblem, misfit, parameter_unknown, posterior_at
+from pliant.learn.run import read_metrics
+from pliant.scenes import specimen
+from pliant.scenes.registry import find_problem
+from pliant.scenes.train_material import Arguments, entry_rows, load, make_problem, true_entries
+from pliant.sim import InputError
 from tests.test_laws import _stop_after as stop_after
 
 SHORT = {"data": "specimen:jelly", "substeps": 120, "progress": False}

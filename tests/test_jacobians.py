@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from learn import (
+from pliant.learn import (
     Evaluation,
     FiniteDifference,
     ForwardMode,
@@ -18,13 +18,13 @@ from learn import (
     Unknown,
     simulate,
 )
-from learn.identify.motion import MotionProblem
-from learn.models.laws import HyperelasticNetwork
-from learn.objectives import TrajectoryMatching
-from sim import InputError, Scene
-from sim.materials import VonMises
-from sim.mpm.state import FIELDS
-from sim.shapes import Box, Plane
+from pliant.learn.identify.motion import MotionProblem
+from pliant.learn.models.laws import HyperelasticNetwork
+from pliant.learn.objectives import TrajectoryMatching
+from pliant.sim import InputError, Scene
+from pliant.sim.materials import VonMises
+from pliant.sim.mpm.state import FIELDS
+from pliant.sim.shapes import Box, Plane
 from tests.learning import failing_beyond, point_mass_problem, quadratic, rosenbrock
 
 

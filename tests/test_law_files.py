@@ -6,10 +6,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from learn import TorchLaw
-from learn.models.laws import HenckyLaw, HyperelasticNetwork, load_law, save_law
-from learn.models.laws.card import KEY, read_card
-from sim import InputError, StrainRange
+from pliant.learn import TorchLaw
+from pliant.learn.models.laws import HenckyLaw, HyperelasticNetwork, load_law, save_law
+from pliant.learn.models.laws.card import KEY, read_card
+from pliant.sim import InputError, StrainRange
 from tests.law_samples import ALL, MAPS, deformations, make
 
 SEEN = StrainRange(stretch=(0.7, 1.4), volume=(0.8, 1.2))

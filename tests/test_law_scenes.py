@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-import sim
-from learn import TorchLaw, simulate
-from learn.models.laws import AnisotropicNetwork, DissipativeReturnMap, HenckyLaw, HyperelasticNetwork
-from sim import materials, shapes
+from pliant import sim
+from pliant.learn import TorchLaw, simulate
+from pliant.learn.models.laws import AnisotropicNetwork, DissipativeReturnMap, HenckyLaw, HyperelasticNetwork
+from pliant.sim import materials, shapes
 from tests.law_samples import make
 
 WATER = materials.Fluid(bulk_modulus=2e4, viscosity=0.5)

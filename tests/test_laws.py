@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from learn import Adam, Budget, ExplicitLaw, TorchLaw, simulate, solve
-from learn.identify.motion import Curriculum, MotionProblem
-from learn.models.laws import (
+from pliant.learn import Adam, Budget, ExplicitLaw, TorchLaw, simulate, solve
+from pliant.learn.identify.motion import Curriculum, MotionProblem
+from pliant.learn.models.laws import (
     DissipativeReturnMap,
     ElasticNetwork,
     HyperelasticNetwork,
@@ -16,12 +16,12 @@ from learn.models.laws import (
     PlasticNetwork,
     load_law,
 )
-from learn.models.laws.card import read_card
-from learn.run import read_metrics
-from scenes import tumble
-from scenes.motion_data import record_motion
-from scenes.registry import find_problem
-from sim import InputError
+from pliant.learn.models.laws.card import read_card
+from pliant.learn.run import read_metrics
+from pliant.scenes import tumble
+from pliant.scenes.motion_data import record_motion
+from pliant.scenes.registry import find_problem
+from pliant.sim import InputError
 from tests.law_samples import ALL, EYE, MAPS, RESIDUALS, STRESSES, claims, coinciding, deformations, make, with_prior
 
 torch.set_num_threads(1)
@@ -250,8 +250,8 @@ def _stop_after(problem, arguments, iterations):
     """Interrupt a training after some iterations, as Ctrl-C does."""
     import signal
 
-    from learn.interruption import Interrupted
-    from learn.run import Run
+    from pliant.learn.interruption import Interrupted
+    from pliant.learn.run import Run
 
     original = Run.solve
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import sim
-from learn import TorchLaw
-from learn.models.laws import HyperelasticNetwork, IsochoricReturnMap
-from sim import materials, shapes
+from pliant import sim
+from pliant.learn import TorchLaw
+from pliant.learn.models.laws import HyperelasticNetwork, IsochoricReturnMap
+from pliant.sim import materials, shapes
 
 CELL, DEPTH = 0.04, 0.32
 WATER = materials.Fluid(bulk_modulus=5e4, viscosity=0.0)

@@ -5,9 +5,20 @@ import math
 import pytest
 import torch
 
-from learn import CEM, LBFGS, Adam, AugmentedRandomSearch, Budget, Pathwise, Problem, RandomSearch, Unknown, solve
-from learn.identify.motion import Curriculum
-from sim import InputError
+from pliant.learn import (
+    CEM,
+    LBFGS,
+    Adam,
+    AugmentedRandomSearch,
+    Budget,
+    Pathwise,
+    Problem,
+    RandomSearch,
+    Unknown,
+    solve,
+)
+from pliant.learn.identify.motion import Curriculum
+from pliant.sim import InputError
 from tests.learning import (
     CentralDifference,
     Population,

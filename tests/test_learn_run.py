@@ -13,10 +13,10 @@ import threading
 import pytest
 import torch
 
-from learn import CEM, LBFGS, Adam, Budget, Interrupted, RandomSearch, Run, solve
-from learn.arguments import option
-from learn.run import read_metrics
-from sim import InputError
+from pliant.learn import CEM, LBFGS, Adam, Budget, Interrupted, RandomSearch, Run, solve
+from pliant.learn.arguments import option
+from pliant.learn.run import read_metrics
+from pliant.sim import InputError
 from tests.learning import failing_beyond, point_mass_problem, rosenbrock
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -33,7 +33,7 @@ TRAIN_UNTIL_KILLED = """
 import os, signal, sys
 import torch
 torch.set_num_threads(1)
-import learn.run
+import pliant.learn.run
 from tests.test_learn_run import BUDGET, METHODS, Run, point_mass_problem
 
 replace, saves = os.replace, 0

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-import sim
-from learn import CEM, Budget, Pathwise, RandomSearch, SimulationProblem, Simulator, Unknown, solve
-from learn.models import Controller, MLPPolicy
-from learn.objectives import ControlEffort, TargetPosition, TrajectoryMatching
-from sim import materials, shapes
+from pliant import sim
+from pliant.learn import CEM, Budget, Pathwise, RandomSearch, SimulationProblem, Simulator, Unknown, solve
+from pliant.learn.models import Controller, MLPPolicy
+from pliant.learn.objectives import ControlEffort, TargetPosition, TrajectoryMatching
+from pliant.sim import materials, shapes
 
 
 def thrown_down(muscle: bool) -> sim.Model:

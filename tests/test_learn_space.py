@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from learn import Space, Unknown
-from learn.arguments import option, parse
-from learn.models import Controller, Deterministic, MLPPolicy, OpenLoopPolicy, OscillatorPolicy
-from learn.objectives import ControlEffort, DistanceTravelled, KeepOrientation, TargetPosition, TrajectoryMatching
-from sim import InputError
+from pliant.learn import Space, Unknown
+from pliant.learn.arguments import option, parse
+from pliant.learn.models import Controller, Deterministic, MLPPolicy, OpenLoopPolicy, OscillatorPolicy
+from pliant.learn.objectives import (
+    ControlEffort,
+    DistanceTravelled,
+    KeepOrientation,
+    TargetPosition,
+    TrajectoryMatching,
+)
+from pliant.sim import InputError
 from tests.learning import Seen, point_mass_problem
 
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-import sim
-from learn import Adam, Budget, Pathwise, SimulationProblem, Simulator, solve
-from learn.control import WindowedProblem
-from learn.models import Controller, MLPPolicy
-from learn.objectives import DistanceTravelled
-from sim import materials, shapes
-from sim.mpm.state import FIELDS
+from pliant import sim
+from pliant.learn import Adam, Budget, Pathwise, SimulationProblem, Simulator, solve
+from pliant.learn.control import WindowedProblem
+from pliant.learn.models import Controller, MLPPolicy
+from pliant.learn.objectives import DistanceTravelled
+from pliant.sim import materials, shapes
+from pliant.sim.mpm.state import FIELDS
 
 WINDOWS, STEPS, EVERY = 3, 20, 10
 

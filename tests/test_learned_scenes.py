@@ -6,8 +6,8 @@ import functools
 import numpy as np
 import pytest
 
-from scenes.registry import find_scene, scenes
-from sim import InputError
+from pliant.scenes.registry import find_scene, scenes
+from pliant.sim import InputError
 
 SCENES = (
     "learned_collision", "learned_duck", "learned_melting", "learned_melting_in_time", "learned_shapes", "learned_slope",
@@ -64,7 +64,7 @@ def test_particles_that_melt_take_their_momentum_with_them():
 
 
 def test_melting_starts_at_the_surface_and_leaves_no_plasticine():
-    from scenes import learned_melting_in_time as melting
+    from pliant.scenes import learned_melting_in_time as melting
 
     sides = np.asarray(melting.BLOCK.size) / 2
     depth = (sides - np.abs(melting.POINTS - np.asarray(melting.BLOCK.center))).min(axis=1)
@@ -74,7 +74,7 @@ def test_melting_starts_at_the_surface_and_leaves_no_plasticine():
 
 def test_a_run_that_melts_keeps_every_particle_in_its_place():
     """`pliant run` over a few changes of laws, begun where melting does: each particle moves less than a cell."""
-    from scenes import learned_melting_in_time as melting
+    from pliant.scenes import learned_melting_in_time as melting
 
     settings = dataclasses.replace(melting.SETTINGS, steps=250)
     shifted = pytest.MonkeyPatch()
@@ -96,7 +96,7 @@ def test_a_million_particles_take_a_learned_law():
 
 
 def test_a_law_that_is_not_there_gets_its_sentence():
-    from scenes.learned import learned_law
+    from pliant.scenes.learned import learned_law
 
     with pytest.raises(InputError, match="no file"):
         learned_law("butter")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.optimize import curve_fit, lsq_linear
 
-from learn import Budget, Evaluation, FiniteDifference, LevenbergMarquardt, Problem, Run, Unknown, solve
-from learn.interruption import Interrupted
-from sim import Code, InputError, SimulationError, Status
+from pliant.learn import Budget, Evaluation, FiniteDifference, LevenbergMarquardt, Problem, Run, Unknown, solve
+from pliant.learn.interruption import Interrupted
+from pliant.sim import Code, InputError, SimulationError, Status
 from tests.learning import quadratic, rosenbrock
 
 ROWS, SIZE = 30, 3

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import warp as wp
 
-from sim.linalg.eigen import symmetric_eigen
-from sim.linalg.matrix import axial, axial_of_product, cofactor, cross_columns
-from sim.linalg.polar import large_strain_rotation, polar_rotation, robust_rotation
-from sim.linalg.spectral import exponential_quotients, log1p, strain_quotients
-from sim.precision import Precision
+from pliant.sim.linalg.eigen import symmetric_eigen
+from pliant.sim.linalg.matrix import axial, axial_of_product, cofactor, cross_columns
+from pliant.sim.linalg.polar import large_strain_rotation, polar_rotation, robust_rotation
+from pliant.sim.linalg.spectral import exponential_quotients, log1p, strain_quotients
+from pliant.sim.precision import Precision
 from tests import reference_laws as reference
 from tests.evaluate_laws import DOUBLE, SINGLE, assert_close, central_difference, rotations, stretched
 

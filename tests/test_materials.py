@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import warp as wp
 
-from sim import materials
-from sim.errors import InputError
-from sim.materials import Material
-from sim.parameter import ParameterSpec
-from sim.precision import Precision
+from pliant.sim import materials
+from pliant.sim.errors import InputError
+from pliant.sim.materials import Material
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.precision import Precision
 from tests import reference_laws as reference
 from tests.evaluate_laws import (
     DOUBLE,

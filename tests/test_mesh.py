@@ -11,10 +11,10 @@ import pytest
 import trimesh
 import warp as wp
 
-from sim import shapes
-from sim.errors import InputError
-from sim.precision import precision
-from sim.shapes.mesh import trilinear
+from pliant.sim import shapes
+from pliant.sim.errors import InputError
+from pliant.sim.precision import precision
+from pliant.sim.shapes.mesh import trilinear
 
 TETRAHEDRON = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from sim import InputError, Scene, check_gradients
-from sim.materials import FixedCorotated
-from sim.shapes import Box, Capsule, Cylinder, Mesh, Sphere
+from pliant.sim import InputError, Scene, check_gradients
+from pliant.sim.materials import FixedCorotated
+from pliant.sim.shapes import Box, Capsule, Cylinder, Mesh, Sphere
 from tests.mpm_scenes import busy_scene, busy_values
 
 STEPS, EVERY, FRAMES = 200, 40, 50

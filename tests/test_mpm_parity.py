@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim.materials import DruckerPrager, FixedCorotated, Fluid, VonMises
+from pliant.sim.materials import DruckerPrager, FixedCorotated, Fluid, VonMises
 from tests.mpm_scenes import reference_scene
 
 MATERIALS = {

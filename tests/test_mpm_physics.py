@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sim import Scene, energies, momentum
-from sim.materials import Fluid, NeoHookean
-from sim.shapes import Box
+from pliant.sim import Scene, energies, momentum
+from pliant.sim.materials import Fluid, NeoHookean
+from pliant.sim.shapes import Box
 
 ALL = ("position", "velocity", "velocity_gradient", "deformation_gradient")
 CELL, YOUNG, DENSITY = 0.1, 1e4, 1000.0  # of a single material point [m, Pa, kg/m^3]
@@ -151,7 +151,7 @@ def test_the_fundamental_frequency_of_a_bar_is_within_two_percent():
 
 def test_pressure_at_the_bottom_of_a_column_of_water_is_hydrostatic():
     """The floor carries the weight of the water above it."""
-    from sim.shapes import Plane
+    from pliant.sim.shapes import Plane
 
     scene = Scene(extent=((0, 0, -0.1), (0.4, 0.4, 0.6)), cell_size=0.05, walls="slip")
     water = Fluid(bulk_modulus=2e5, viscosity=50.0)

@@ -8,25 +8,25 @@ import torch
 import warp as wp
 from torch.nn.functional import gelu, relu, silu
 
-from learn import TorchLaw, simulate
-from learn.models.laws import ElasticNetwork, HenckyLaw, HyperelasticNetwork, IsochoricReturnMap, PlasticNetwork
-from learn.models.laws.entries import NO_FEATURES
-from learn.models.laws.logarithmic import HENCKY_STRESS, flow_law, strain_state
-from learn.models.laws.strain import (
+from pliant.learn import TorchLaw, simulate
+from pliant.learn.models.laws import ElasticNetwork, HenckyLaw, HyperelasticNetwork, IsochoricReturnMap, PlasticNetwork
+from pliant.learn.models.laws.entries import NO_FEATURES
+from pliant.learn.models.laws.logarithmic import HENCKY_STRESS, flow_law, strain_state
+from pliant.learn.models.laws.strain import (
     INVARIANT_STRESS,
     ROTATED_CORRECTION,
     ROTATED_STRESS,
     STRETCH_INVARIANTS,
     STRETCHES_STRAIN_VOLUME,
 )
-from learn.native.dense import ROWS, DenseShape
-from learn.native.gradient import ScalarGradient
-from learn.native.network import NetworkRoom, NetworkWeights
-from learn.native.packed import Dense
-from learn.native.sequential import NativeSequences, dense_of
-from learn.pointwise import Assembly, Features, law_stages
-from scenes import tumble
-from sim.precision import precision
+from pliant.learn.native.dense import ROWS, DenseShape
+from pliant.learn.native.gradient import ScalarGradient
+from pliant.learn.native.network import NetworkRoom, NetworkWeights
+from pliant.learn.native.packed import Dense
+from pliant.learn.native.sequential import NativeSequences, dense_of
+from pliant.learn.pointwise import Assembly, Features, law_stages
+from pliant.scenes import tumble
+from pliant.sim.precision import precision
 
 torch.set_num_threads(1)
 

@@ -9,17 +9,23 @@ import torch
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from learn import LBFGS, Budget, Unknown, solve
-from learn.identify.alignment import check_rows, check_speed
-from learn.identify.initial_velocity import estimated_velocity, recorded_velocity
-from learn.identify.motion import Curriculum
-from learn.identify.observation import MATCHES, ObservationProblem, observing_rollout, seen_objective, squared_errors
-from learn.models.laws.card import read_card
-from learn.run import read_metrics
-from scenes import tumble
-from scenes.motion_data import Origin, load_motion
-from scenes.registry import find_problem
-from sim import InputError, Recording, Scene, Trajectory
+from pliant.learn import LBFGS, Budget, Unknown, solve
+from pliant.learn.identify.alignment import check_rows, check_speed
+from pliant.learn.identify.initial_velocity import estimated_velocity, recorded_velocity
+from pliant.learn.identify.motion import Curriculum
+from pliant.learn.identify.observation import (
+    MATCHES,
+    ObservationProblem,
+    observing_rollout,
+    seen_objective,
+    squared_errors,
+)
+from pliant.learn.models.laws.card import read_card
+from pliant.learn.run import read_metrics
+from pliant.scenes import tumble
+from pliant.scenes.motion_data import Origin, load_motion
+from pliant.scenes.registry import find_problem
+from pliant.sim import InputError, Recording, Scene, Trajectory
 from tests.test_laws import _stop_after
 from tests.test_recording import write_ply, write_pvd, write_vtk
 
@@ -27,9 +33,9 @@ torch.set_num_threads(1)
 E, DT, STEPS = 2e4, 1e-3, 60
 SCENE = '''"""A soft block falls on the wall of its box."""
 
-import sim
-from scenes.registry import Settings
-from sim import materials, shapes
+from pliant import sim
+from pliant.scenes.registry import Settings
+from pliant.sim import materials, shapes
 
 SETTINGS = Settings(dt=1e-3, steps=60)
 

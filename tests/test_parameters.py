@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import InputError, Parameter, ParameterSpec
+from pliant.sim import InputError, Parameter, ParameterSpec
 from tests.mpm_scenes import busy_scene
 
 BATCH, ITEMS, INTERVALS = 2, 3, 4

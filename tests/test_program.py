@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import warp as wp
 
-from sim.program import _TEAM, Program
+from pliant.sim.program import _TEAM, Program
 
 
 @wp.kernel(enable_backward=False, module="unique")

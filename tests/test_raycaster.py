@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from sim import shapes
-from sim.errors import InputError
-from sim.view import geometry
-from sim.view.camera import Camera
-from sim.view.raycaster import Ground, Spheres, Triangles, raycast
+from pliant.sim import shapes
+from pliant.sim.errors import InputError
+from pliant.sim.view import geometry
+from pliant.sim.view.camera import Camera
+from pliant.sim.view.raycaster import Ground, Spheres, Triangles, raycast
 
 
 def rays(camera: Camera, width: int, height: int) -> np.ndarray:

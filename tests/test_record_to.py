@@ -11,12 +11,12 @@ import sys
 import numpy as np
 import pytest
 
-from learn import simulate
-from sim import Code, InputError, Scene, SimulationError, Trajectory
-from sim.materials import NeoHookean
-from sim.shapes import Box, Sphere
-from sim.spectral import PeriodicBox, equations
-from sim.trajectory_files import FrameFile
+from pliant.learn import simulate
+from pliant.sim import Code, InputError, Scene, SimulationError, Trajectory
+from pliant.sim.materials import NeoHookean
+from pliant.sim.shapes import Box, Sphere
+from pliant.sim.spectral import PeriodicBox, equations
+from pliant.sim.trajectory_files import FrameFile
 
 STEPS, EVERY = 40, 4
 AT_REST = {"gravity": [0.0, 0.0, 0.0], "block0.velocity": [0.0, 0.0, 0.0], "block1.velocity": [0.0, 0.0, 0.0]}

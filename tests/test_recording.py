@@ -7,7 +7,7 @@ import pytest
 import pyvista
 import trimesh
 
-from sim import InputError, Recording, Trajectory
+from pliant.sim import InputError, Recording, Trajectory
 
 TIMES = np.array([0.0, 0.1, 0.25])
 SHIFT = 0.5  # s, at which the clocks of the sources start

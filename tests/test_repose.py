@@ -27,9 +27,9 @@ import numpy as np
 import pytest
 import warp as wp
 
-import sim
-from sim import materials, shapes
-from sim.precision import precision
+from pliant import sim
+from pliant.sim import materials, shapes
+from pliant.sim.precision import precision
 
 PUBLISHED, SCATTER = 34.0, 2.0  # degrees: Evesque and others (1993)
 STATE = ("position", "velocity", "velocity_gradient", "deformation_gradient")

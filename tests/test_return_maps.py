@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from learn.models.laws import DissipativeReturnMap, IsochoricReturnMap
+from pliant.learn.models.laws import DissipativeReturnMap, IsochoricReturnMap
 from tests import reference_laws as reference
 from tests.law_samples import EYE, STRESSES, deformations, make, rotations, with_prior
 

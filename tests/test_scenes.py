@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-import sim
-from scenes.registry import find_scene, scenes
+from pliant import sim
+from pliant.scenes.registry import find_scene, scenes
 
 SCENES = (
     "active_nematic",

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import warp as wp
 
-from sim import shapes
-from sim.errors import InputError
-from sim.precision import precision
-from sim.shapes.base import FAR
-from sim.shapes.dispatch import shape_distance
+from pliant.sim import shapes
+from pliant.sim.errors import InputError
+from pliant.sim.precision import precision
+from pliant.sim.shapes.base import FAR
+from pliant.sim.shapes.dispatch import shape_distance
 
 POSE = {"center": (0.3, -0.2, 0.5), "rotation": (0.1, 0.5, -0.3, 0.8)}
 EXAMPLES = {

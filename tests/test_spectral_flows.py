@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from sim.precision import precision
-from sim.spectral import PeriodicBox, equations
-from sim.spectral.arrays import HostArrays
-from sim.spectral.equation import identity
-from sim.spectral.grid import Grid
-from sim.spectral.stokes import stokes_velocity, tensor_index
-from sim.spectral.transform import LinearMap, Transform
+from pliant.sim.precision import precision
+from pliant.sim.spectral import PeriodicBox, equations
+from pliant.sim.spectral.arrays import HostArrays
+from pliant.sim.spectral.equation import identity
+from pliant.sim.spectral.grid import Grid
+from pliant.sim.spectral.stokes import stokes_velocity, tensor_index
+from pliant.sim.spectral.transform import LinearMap, Transform
 from tests.spectral_boxes import SIDE, smooth
 
 ROUND_OFF = 1e-12

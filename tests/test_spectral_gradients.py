@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import sim
-from sim.spectral import INTEGRATORS, equations
-from sim.spectral.equation import kinds
+from pliant import sim
+from pliant.sim.spectral import INTEGRATORS, equations
+from pliant.sim.spectral.equation import kinds
 from tests.spectral_boxes import EQUATIONS, model_of, random_state, rate_of, weighted_loss
 
 STEPS = 50

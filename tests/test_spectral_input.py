@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-import sim
-from learn import Adam, Budget, SimulationProblem, Simulator, Unknown, simulate, solve
-from learn.objectives import TrajectoryMatching
-from sim.spectral import INTEGRATORS, Equation, PeriodicBox, equations, fft
-from sim.spectral import model as spectral_model
-from sim.spectral.arrays import HostArrays, TorchArrays
+from pliant import sim
+from pliant.learn import Adam, Budget, SimulationProblem, Simulator, Unknown, simulate, solve
+from pliant.learn.objectives import TrajectoryMatching
+from pliant.sim.spectral import INTEGRATORS, Equation, PeriodicBox, equations, fft
+from pliant.sim.spectral import model as spectral_model
+from pliant.sim.spectral.arrays import HostArrays, TorchArrays
 from tests.spectral_boxes import EQUATIONS, SIDE, box_of, model_of, weighted_loss
 
 

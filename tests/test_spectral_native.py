@@ -5,13 +5,13 @@ import warnings
 import numpy as np
 import pytest
 
-from sim.precision import precision
-from sim.spectral import INTEGRATORS, PeriodicBox, equations
-from sim.spectral import model as spectral_model
-from sim.spectral.native.operations import Operation
-from sim.spectral.native.player import Player
-from sim.spectral.native.recording import NotRecordable, RecordingArrays, Traced, has_fast_rows
-from sim.spectral.native.tape import Tape
+from pliant.sim.precision import precision
+from pliant.sim.spectral import INTEGRATORS, PeriodicBox, equations
+from pliant.sim.spectral import model as spectral_model
+from pliant.sim.spectral.native.operations import Operation
+from pliant.sim.spectral.native.player import Player
+from pliant.sim.spectral.native.recording import NotRecordable, RecordingArrays, Traced, has_fast_rows
+from pliant.sim.spectral.native.tape import Tape
 from tests.spectral_boxes import SIDE, smooth, weighted_loss
 
 LINES = {  # every equation that lives in one dimension, and its step [s]

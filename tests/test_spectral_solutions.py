@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from sim.spectral import INTEGRATORS, PeriodicBox, equations
-from sim.spectral.functions import phi, phi_values
+from pliant.sim.spectral import INTEGRATORS, PeriodicBox, equations
+from pliant.sim.spectral.functions import phi, phi_values
 from tests.spectral_boxes import EQUATIONS, SIDE, model_of, random_state, rate_of
 
 ROUND_OFF = 1e-12  # of sums over a few thousand steps and points

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-import sim
-from learn import simulate
-from learn.stages import Stage, simulate_stages
-from sim import materials, shapes
-from sim.mpm.state import FIELDS
+from pliant import sim
+from pliant.learn import simulate
+from pliant.learn.stages import Stage, simulate_stages
+from pliant.sim import materials, shapes
+from pliant.sim.mpm.state import FIELDS
 
 SOFT = materials.FixedCorotated(youngs_modulus=2e4, poissons_ratio=0.3)
 SAND = materials.DruckerPrager(youngs_modulus=5e4, poissons_ratio=0.2, friction_angle=0.5, cohesion=0.0)

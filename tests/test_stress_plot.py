@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from learn import TorchLaw
-from learn.models.laws import DissipativeReturnMap, HenckyLaw, HyperelasticNetwork
-from learn.models.laws.stiffness import greatest_strains, is_stable, isotropic_moduli, moduli_told, stiffness_at_rest
-from learn.stress_plot import response_of, simple_paths, stress_along, stress_plot
-from sim import StrainRange, materials
-from sim.materials.respond import respond
+from pliant.learn import TorchLaw
+from pliant.learn.models.laws import DissipativeReturnMap, HenckyLaw, HyperelasticNetwork
+from pliant.learn.models.laws.stiffness import (
+    greatest_strains,
+    is_stable,
+    isotropic_moduli,
+    moduli_told,
+    stiffness_at_rest,
+)
+from pliant.learn.stress_plot import response_of, simple_paths, stress_along, stress_plot
+from pliant.sim import StrainRange, materials
+from pliant.sim.materials.respond import respond
 from tests import reference_laws as reference
 from tests.evaluate_laws import SAMPLES, deformations
 from tests.law_samples import EYE, STRESSES, make, with_prior
@@ -121,7 +127,7 @@ def test_stiffness_is_the_curvature_of_the_energy_at_rest(cls):
 
 
 def _pairs():
-    from learn.models.laws.stiffness import PAIRS
+    from pliant.learn.models.laws.stiffness import PAIRS
 
     return PAIRS
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sim import InputError, Scene, SimulationError
-from sim.materials import FixedCorotated, Hencky
-from sim.shapes import Box, Mesh, Plane
+from pliant.sim import InputError, Scene, SimulationError
+from pliant.sim.materials import FixedCorotated, Hencky
+from pliant.sim.shapes import Box, Mesh, Plane
 from tests.mpm_scenes import busy_scene, busy_values
 
 FIELDS = ("position", "velocity", "velocity_gradient", "deformation_gradient")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from learn import LBFGS, Budget, Interrupted, Run, SimulationProblem, Simulator, TorchClosure, Unknown, solve
-from learn.identify.closure import FitClosure, FollowMoments, disagreement
-from learn.models.closures import CLOSURES, load_closure
-from learn.objectives.matching import TrajectoryMatching
-from learn.run import read_metrics
-from scenes.closure_data import Suspension, record
-from scenes.train_closure import UNSEEN, Arguments, gather, load_moments, save_moments, train
+from pliant.learn import LBFGS, Budget, Interrupted, Run, SimulationProblem, Simulator, TorchClosure, Unknown, solve
+from pliant.learn.identify.closure import FitClosure, FollowMoments, disagreement
+from pliant.learn.models.closures import CLOSURES, load_closure
+from pliant.learn.objectives.matching import TrajectoryMatching
+from pliant.learn.run import read_metrics
+from pliant.scenes.closure_data import Suspension, record
+from pliant.scenes.train_closure import UNSEEN, Arguments, gather, load_moments, save_moments, train
 
 SMALL = Suspension(resolution=16, dtype="float64", directions=15)
 
@@ -105,7 +105,7 @@ def test_ctrl_c_in_either_fit_and_resume_give_the_bits_of_a_training_that_was_no
 
 def test_data_left_by_a_training_with_other_arguments_are_not_taken(tmp_path, capsys, monkeypatch):
     """As after Ctrl-C before the first iteration, and a start with other options."""
-    monkeypatch.setattr("scenes.train_closure.MEMBER_ITERATIONS", 3)
+    monkeypatch.setattr("pliant.scenes.train_closure.MEMBER_ITERATIONS", 3)
     path = tmp_path / "data.npz"
     arguments = Arguments(folder=tmp_path, **(TINY | {"queries": 1}))
     suspension = Suspension(resolution=12)

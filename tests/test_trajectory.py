@@ -12,10 +12,10 @@ import time
 import numpy as np
 import pytest
 
-from sim.errors import InputError
-from sim.status import Code, Status
-from sim.trajectory import Trajectory
-from sim.trajectory_files import MANIFEST, TrajectoryWriter
+from pliant.sim.errors import InputError
+from pliant.sim.status import Code, Status
+from pliant.sim.trajectory import Trajectory
+from pliant.sim.trajectory_files import MANIFEST, TrajectoryWriter
 
 FRAMES, BATCH, ITEMS = 5, 3, 4
 FORMS = (".npz", ".traj")
@@ -228,8 +228,8 @@ def test_a_write_that_stops_half_way_leaves_the_old_trajectory(tmp_path, form):
     program = f"""
     import resource, signal, sys
     import numpy as np
-    from sim.errors import InputError
-    from sim.trajectory import Trajectory
+    from pliant.sim.errors import InputError
+    from pliant.sim.trajectory import Trajectory
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
     try:
@@ -248,7 +248,7 @@ def test_a_kill_in_the_middle_of_a_save_leaves_a_whole_trajectory(tmp_path, form
     path = tmp_path / f"run{form}"
     program = f"""
     import numpy as np
-    from sim.trajectory import Trajectory
+    from pliant.sim.trajectory import Trajectory
     for value in range(100000):
         Trajectory(times=[0.0], arrays={{"a.b": np.full((1, 1, 1 << 19), float(value))}}).save({str(path)!r})
         print(value, flush=True)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-import sim
-from learn import TorchLaw, simulate
-from learn.models.laws import HenckyLaw
-from scenes import tumble
-from sim import InputError, Status, StrainRange, Trajectory
+from pliant import sim
+from pliant.learn import TorchLaw, simulate
+from pliant.learn.models.laws import HenckyLaw
+from pliant.scenes import tumble
+from pliant.sim import InputError, Status, StrainRange, Trajectory
 from tests.evaluate_laws import stretched
 
 WIDE = StrainRange(stretch=(0.01, 100.0), volume=(0.01, 100.0))
@@ -118,7 +118,7 @@ def test_a_longer_run_keeps_the_first_warning_about_each_subject():
 
 
 def test_the_command_line_prints_warnings(motion, tmp_path, capsys):
-    from scenes.cli import main
+    from pliant.scenes.cli import main
 
     seen, _ = narrow(motion)
     rollout(seen).forward().save(tmp_path / "motion.npz")

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from sim import shapes
-from sim.errors import InputError, MissingDependencyError
-from sim.trajectory import Trajectory
-from sim.view import opengl, palette, view
-from sim.view.camera import framing
-from sim.view.options import ViewOptions
-from sim.view.pictures import write_still
-from sim.view.stage import Stage
+from pliant.sim import shapes
+from pliant.sim.errors import InputError, MissingDependencyError
+from pliant.sim.trajectory import Trajectory
+from pliant.sim.view import opengl, palette, view
+from pliant.sim.view.camera import framing
+from pliant.sim.view.options import ViewOptions
+from pliant.sim.view.pictures import write_still
+from pliant.sim.view.stage import Stage
 
 FRAMES, SPACING = 6, 0.05
 TINY = {"size": (96, 64), "renderer": "raycast"}
@@ -341,7 +341,7 @@ def test_every_output_but_the_window_works_where_vtk_cannot_be_imported(tmp_path
     program = f"""
     import sys
     sys.modules.update(vtk=None, vtkmodules=None, pyvista=None)
-    from sim.trajectory import Trajectory
+    from pliant.sim.trajectory import Trajectory
     for suffix in ("png", "mp4", "gif", "html"):
         Trajectory.load({str(body)!r}).select(times=slice(0, 2)).save({str(tmp_path)!r} + "/x." + suffix, size=(32, 32))
     """

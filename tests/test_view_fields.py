@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from sim.errors import InputError
-from sim.trajectory import Trajectory
-from sim.view import palette, view
-from sim.view.camera import framing
-from sim.view.fields import FieldStage
-from sim.view.options import ViewOptions
-from sim.view.volume import render_volume
+from pliant.sim.errors import InputError
+from pliant.sim.trajectory import Trajectory
+from pliant.sim.view import palette, view
+from pliant.sim.view.camera import framing
+from pliant.sim.view.fields import FieldStage
+from pliant.sim.view.options import ViewOptions
+from pliant.sim.view.volume import render_volume
 
 FRAMES, POINTS, SIZE = 4, 12, (160, 120)
 

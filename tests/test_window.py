@@ -17,11 +17,11 @@ PATIENCE = 120.0  # [s]; where OpenGL runs in software the first picture takes s
 FRAMES = 6
 NAMING = """
 import sys
-from sim.trajectory import Trajectory
-from sim.view import pyvista_view
-from sim.view.opengl import require_window
-from sim.view.options import ViewOptions
-from sim.view.stage import Stage
+from pliant.sim.trajectory import Trajectory
+from pliant.sim.view import pyvista_view
+from pliant.sim.view.opengl import require_window
+from pliant.sim.view.options import ViewOptions
+from pliant.sim.view.stage import Stage
 
 class Naming(pyvista_view.Window):
     def show(self, frame):

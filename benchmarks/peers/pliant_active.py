@@ -12,9 +12,9 @@ from benchmarks.peers.active_problem import ActiveProblem
 from benchmarks.peers.field_problem import pin
 from benchmarks.peers.pliant_fields import TRANSFORMS
 from benchmarks.peers.serve import serve
-from scenes.closure_data import first_order
-from sim.spectral import PeriodicBox, equations
-from sim.spectral.arrays import HostArrays
+from pliant.scenes.closure_data import first_order
+from pliant.sim.spectral import PeriodicBox, equations
+from pliant.sim.spectral.arrays import HostArrays
 
 SIDE, FIRST_ORDER = 10.0, 0.5
 

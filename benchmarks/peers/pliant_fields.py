@@ -9,11 +9,11 @@ import warp as wp
 
 from benchmarks.peers.field_problem import FLAME, FieldProblem, pin
 from benchmarks.peers.serve import serve
-from sim.spectral import PeriodicBox, equations
-from sim.spectral.arrays import HostArrays
-from sim.spectral.native.operations import TRANSFORMS
-from sim.spectral.native.recording import RecordingArrays
-from sim.spectral.native.tape import Tape
+from pliant.sim.spectral import PeriodicBox, equations
+from pliant.sim.spectral.arrays import HostArrays
+from pliant.sim.spectral.native.operations import TRANSFORMS
+from pliant.sim.spectral.native.recording import RecordingArrays
+from pliant.sim.spectral.native.tape import Tape
 
 CALLS = {
     HostArrays: ("forward_real", "backward_real", "forward", "backward"),

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-import sim
 from benchmarks.peers.problem import GOAL, Problem
 from benchmarks.peers.serve import serve
-from sim import materials, shapes
+from pliant import sim
+from pliant.sim import materials, shapes
 
 # Numbers that a forward substep reads or writes once. Particle: stress (F, 2 coefficients, tau), particles to grid
 # (x, v, C, tau, mass, volume, gravity, environment), grid to particles (x, F, environment; x, v, C, F).

@@ -5,8 +5,8 @@ import torch
 from benchmarks.peers.pliant_mpm import PliantMpm, quieten
 from benchmarks.peers.problem import GOAL, Problem
 from benchmarks.peers.serve import serve
-from learn import TorchLaw, simulate
-from learn.models.laws import ElasticNetwork, PlasticNetwork
+from pliant.learn import TorchLaw, simulate
+from pliant.learn.models.laws import ElasticNetwork, PlasticNetwork
 
 WIDTH = 64
 STRESS_SCALE = 100.0  # Pa; far below the shear modulus, so that untrained weights leave the body stable

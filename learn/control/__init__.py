@@ -1,5 +1,5 @@
 """How do I move it: policies are trained, plans are selected."""
 
-from learn.control.windows import WindowedProblem
+from pliant.learn.control.windows import WindowedProblem
 
 __all__ = ["WindowedProblem"]

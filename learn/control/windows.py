@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from learn.autograd import Simulator
-from learn.objectives.base import Objective
-from learn.problem import Evaluation, Problem, Values
-from learn.simulation import SimulationProblem
-from sim.errors import InputError
-from sim.mpm.state import FIELDS
-from sim.status import SimulationError
+from pliant.learn.autograd import Simulator
+from pliant.learn.objectives.base import Objective
+from pliant.learn.problem import Evaluation, Problem, Values
+from pliant.learn.simulation import SimulationProblem
+from pliant.sim.errors import InputError
+from pliant.sim.mpm.state import FIELDS
+from pliant.sim.status import SimulationError
 
 LOSS = "loss"
 

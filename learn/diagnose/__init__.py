@@ -1,5 +1,5 @@
 """Why did training fail: reports that end with what to do."""
 
-from learn.diagnose.gradients import check_gradients
+from pliant.learn.diagnose.gradients import check_gradients
 
 __all__ = ["check_gradients"]

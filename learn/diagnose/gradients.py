@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-import sim
-from sim import GradientReport, Rollout, Trajectory
+from pliant import sim
+from pliant.sim import GradientReport, Rollout, Trajectory
 
 
 def check_gradients(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
-from learn.problem import Evaluation, Problem
+from pliant.learn.problem import Evaluation, Problem
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import torch
 
-from learn.gradients.base import Estimate, GradientEstimator
-from learn.problem import Problem, draw_seed
-from sim.errors import InputError
+from pliant.learn.gradients.base import Estimate, GradientEstimator
+from pliant.learn.problem import Problem, draw_seed
+from pliant.sim.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

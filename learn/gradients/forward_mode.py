@@ -4,8 +4,8 @@ import dataclasses
 
 import torch
 
-from learn.gradients.base import Estimate, GradientEstimator, mean_weight
-from learn.problem import Problem, draw_seed
+from pliant.learn.gradients.base import Estimate, GradientEstimator, mean_weight
+from pliant.learn.problem import Problem, draw_seed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

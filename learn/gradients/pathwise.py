@@ -4,10 +4,10 @@ import dataclasses
 
 import torch
 
-from learn.gradients.base import Estimate, GradientEstimator
-from learn.problem import Evaluation, Problem, draw_seed
-from sim.errors import InputError
-from sim.status import SimulationError
+from pliant.learn.gradients.base import Estimate, GradientEstimator
+from pliant.learn.problem import Evaluation, Problem, draw_seed
+from pliant.sim.errors import InputError
+from pliant.sim.status import SimulationError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.recording import Recording
+from pliant.sim.errors import InputError
+from pliant.sim.recording import Recording
 
 FAR = 0.05  # of the body's size: a way long enough to tell a speed from
 FACTOR = 4.0  # between two speeds that cannot be of the same motion; a first contact changes one by less on so short a way

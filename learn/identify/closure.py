@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from learn.autograd import simulate
-from learn.models.closures.base import closure_error
-from learn.problem import Evaluation, Problem, Values
-from learn.space import Unknown
-from learn.torch_closure import TorchClosure
-from sim.errors import InputError
-from sim.rollout import Rollout
+from pliant.learn.autograd import simulate
+from pliant.learn.models.closures.base import closure_error
+from pliant.learn.problem import Evaluation, Problem, Values
+from pliant.learn.space import Unknown
+from pliant.learn.torch_closure import TorchClosure
+from pliant.sim.errors import InputError
+from pliant.sim.rollout import Rollout
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

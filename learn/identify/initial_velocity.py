@@ -6,8 +6,8 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from sim.errors import InputError
-from sim.recording import Recording
+from pliant.sim.errors import InputError
+from pliant.sim.recording import Recording
 
 FRAMES = 5  # that the velocity is estimated from
 SWEEPS = 50  # of matching points and moving the cloud, at most

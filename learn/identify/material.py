@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 
-from learn.gradients.base import mean_weight
-from learn.identify.motion import StartedRollout
-from learn.identify.observation import ObservationProblem
-from learn.identify.posterior import GaussianPosterior, blocked, gaussian_posterior
-from learn.objectives import AtTimes, MarkerMatching
-from learn.problem import Evaluation, Problem, Values, residuals_of
-from learn.space import Unknown
-from sim.errors import InputError
-from sim.model import Model
-from sim.rollout import Rollout
-from sim.trajectory import Trajectory
+from pliant.learn.gradients.base import mean_weight
+from pliant.learn.identify.motion import StartedRollout
+from pliant.learn.identify.observation import ObservationProblem
+from pliant.learn.identify.posterior import GaussianPosterior, blocked, gaussian_posterior
+from pliant.learn.objectives import AtTimes, MarkerMatching
+from pliant.learn.problem import Evaluation, Problem, Values, residuals_of
+from pliant.learn.space import Unknown
+from pliant.sim.errors import InputError
+from pliant.sim.model import Model
+from pliant.sim.rollout import Rollout
+from pliant.sim.trajectory import Trajectory
 
 
 @dataclasses.dataclass(frozen=True)

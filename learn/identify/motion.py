@@ -13,17 +13,17 @@ from typing import Any
 
 import torch
 
-from learn.autograd import linearise, simulate
-from learn.objectives.base import SquaredObjective
-from learn.problem import Evaluation, Problem, Values
-from learn.simulation import SimulationProblem
-from learn.solve import Iteration
-from learn.space import Unknown
-from learn.torch_law import TorchLaw
-from sim.errors import InputError
-from sim.mpm.state import FIELDS
-from sim.rollout import Rollout
-from sim.trajectory import Trajectory, host_array
+from pliant.learn.autograd import linearise, simulate
+from pliant.learn.objectives.base import SquaredObjective
+from pliant.learn.problem import Evaluation, Problem, Values
+from pliant.learn.simulation import SimulationProblem
+from pliant.learn.solve import Iteration
+from pliant.learn.space import Unknown
+from pliant.learn.torch_law import TorchLaw
+from pliant.sim.errors import InputError
+from pliant.sim.mpm.state import FIELDS
+from pliant.sim.rollout import Rollout
+from pliant.sim.trajectory import Trajectory, host_array
 
 
 class StartedRollout(torch.nn.Module):

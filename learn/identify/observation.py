@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from learn.identify.motion import StartedRollout
-from learn.objectives import AtTimes, Chamfer, MarkerMatching, Objective, SlicedWasserstein
-from learn.objectives.at_times import substeps_around
-from learn.simulation import SimulationProblem
-from learn.space import Unknown
-from sim.errors import InputError
-from sim.model import Model
-from sim.recording import Recording
-from sim.rollout import Rollout
-from sim.trajectory import Trajectory, host_array
+from pliant.learn.identify.motion import StartedRollout
+from pliant.learn.objectives import AtTimes, Chamfer, MarkerMatching, Objective, SlicedWasserstein
+from pliant.learn.objectives.at_times import substeps_around
+from pliant.learn.simulation import SimulationProblem
+from pliant.learn.space import Unknown
+from pliant.sim.errors import InputError
+from pliant.sim.model import Model
+from pliant.sim.recording import Recording
+from pliant.sim.rollout import Rollout
+from pliant.sim.trajectory import Trajectory, host_array
 
 MATCHES = ("markers", "chamfer", "wasserstein")
 

@@ -14,8 +14,8 @@ import dataclasses
 import torch
 from scipy import stats
 
-from learn.space import Space
-from sim.errors import InputError
+from pliant.learn.space import Space
+from pliant.sim.errors import InputError
 
 UNSEEN = 1e3  # times round-off: a column of the Jacobian below this share of the largest is no more than that
 SAME, CLOSE = 1e-6, 1e-2  # singular values over the largest, of the Jacobian with columns of length one

@@ -1,10 +1,10 @@
 """Learned parts: policies, and the controller that puts one into a simulation's loop."""
 
-from learn.models.controller import Controller
-from learn.models.mlp import MLPPolicy
-from learn.models.open_loop import OpenLoopPolicy
-from learn.models.oscillator import OscillatorPolicy
-from learn.models.policy import Deterministic, Policy, SquashedGaussian
+from pliant.learn.models.controller import Controller
+from pliant.learn.models.mlp import MLPPolicy
+from pliant.learn.models.open_loop import OpenLoopPolicy
+from pliant.learn.models.oscillator import OscillatorPolicy
+from pliant.learn.models.policy import Deterministic, Policy, SquashedGaussian
 
 __all__ = [
     "Controller",

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from learn.models.policy import Policy
-from sim.errors import InputError
+from pliant.learn.models.policy import Policy
+from pliant.sim.errors import InputError
 
 Observe = Callable[[Any], torch.Tensor]
 

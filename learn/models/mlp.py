@@ -7,7 +7,7 @@ import torch
 from torch import distributions
 from torch.nn.utils import skip_init
 
-from learn.models.policy import Deterministic, Policy, SquashedGaussian, check_bounds, seeded_generator, squash
+from pliant.learn.models.policy import Deterministic, Policy, SquashedGaussian, check_bounds, seeded_generator, squash
 
 
 class MLPPolicy(Policy):

@@ -2,8 +2,8 @@
 
 import torch
 
-from learn.models.policy import Deterministic, Policy, check_bounds, seeded_generator, squash
-from sim.errors import InputError
+from pliant.learn.models.policy import Deterministic, Policy, check_bounds, seeded_generator, squash
+from pliant.sim.errors import InputError
 
 
 class OpenLoopPolicy(Policy):

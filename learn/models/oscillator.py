@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from learn.models.policy import Deterministic, Policy, check_bounds, seeded_generator, squash
+from pliant.learn.models.policy import Deterministic, Policy, check_bounds, seeded_generator, squash
 
 
 class OscillatorPolicy(Policy):

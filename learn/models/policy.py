@@ -7,7 +7,7 @@ import torch
 from torch import distributions
 from torch.distributions import constraints
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 
 class Policy(torch.nn.Module, abc.ABC):

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 from scipy.special import erfcx
 
-from learn.native.lanes import horner
-from sim.precision import Precision
+from pliant.learn.native.lanes import horner
+from pliant.sim.precision import Precision
 
 POLE = 3.8  # K
 TAIL = {"float32": (4.3, 7), "float64": (5.6, 14)}  # largest x of the fit, degree; times exp(-x^2), errors of 8e-9, 4e-15

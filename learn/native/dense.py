@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol
 
 import warp as wp
 
-from learn.native.activations import activation_source
-from learn.native.lanes import HEAD, REGISTER, native
-from sim.precision import Precision
+from pliant.learn.native.activations import activation_source
+from pliant.learn.native.lanes import HEAD, REGISTER, native
+from pliant.sim.precision import Precision
 
 ROWS = 32  # of a block
 TILE = 8  # rows of sums held in registers

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import torch
 
-from learn.native.activations import activation_source
-from learn.native.dense import (
+from pliant.learn.native.activations import activation_source
+from pliant.learn.native.dense import (
     ACTIVATE,
     PRODUCT,
     ROW_SUMS,
@@ -31,8 +31,8 @@ from learn.native.dense import (
     padded,
     starts,
 )
-from learn.native.lanes import HEAD, REGISTER
-from sim.precision import Precision
+from pliant.learn.native.lanes import HEAD, REGISTER
+from pliant.sim.precision import Precision
 
 TERMS = 2  # analytic ones
 HIGH = 1e3  # from where torch takes softplus(z) for z

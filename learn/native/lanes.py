@@ -4,8 +4,8 @@ The same mathematics as `sim.linalg`, which takes one particle at a time. Nothin
 to choose, every lane chooses for itself.
 """
 
-from sim.linalg.eigen import ROOT_FIT
-from sim.precision import Precision
+from pliant.sim.linalg.eigen import ROOT_FIT
+from pliant.sim.precision import Precision
 
 REGISTER = 64  # bytes of the widest vector register
 

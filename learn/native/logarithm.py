@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from learn.native.activations import activation_source, logarithm_fit
-from learn.native.lanes import horner
-from sim.linalg.spectral import SMALLEST_SQUARED_STRETCH
-from sim.precision import Precision
+from pliant.learn.native.activations import activation_source, logarithm_fit
+from pliant.learn.native.lanes import horner
+from pliant.sim.linalg.spectral import SMALLEST_SQUARED_STRETCH
+from pliant.sim.precision import Precision
 
 QUOTIENT_TERMS = {"float32": (4, 3), "float64": (8, 6)}  # of artanh(t) / t below t = 0.1, of tanh(y) / y below y = 0.05
 TANGENT_SERIES = (1.0, -1 / 3, 2 / 15, -17 / 315, 62 / 2835, -1382 / 155925)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import warp as wp
 
-from learn.native.dense import ROWS, NetworkShape
-from sim.precision import Precision
-from sim.program import Program
+from pliant.learn.native.dense import ROWS, NetworkShape
+from pliant.sim.precision import Precision
+from pliant.sim.program import Program
 
 
 class NetworkWeights:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 
-from learn.native.dense import DenseShape, Layout, NetworkShape
+from pliant.learn.native.dense import DenseShape, Layout, NetworkShape
 
 
 class NativeNetwork(Protocol):

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import warp as wp
 
-from learn.native.products import assembly_product, features_product
-from learn.native.stages import Stages, join_stages
-from sim.mpm.transfers import WRITE
-from sim.precision import Precision
+from pliant.learn.native.products import assembly_product, features_product
+from pliant.learn.native.stages import Stages, join_stages
+from pliant.sim.mpm.transfers import WRITE
+from pliant.sim.precision import Precision
 
 
 def particle_stages(

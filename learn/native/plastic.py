@@ -2,8 +2,8 @@
 
 import functools
 
-from learn.native.logarithm import strain_source
-from learn.native.strain import LaneAssembly, LaneFeatures
+from pliant.learn.native.logarithm import strain_source
+from pliant.learn.native.strain import LaneAssembly, LaneFeatures
 
 NO_FEATURES = LaneFeatures(
     value="""

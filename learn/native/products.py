@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.precision import Precision
+from pliant.sim.precision import Precision
 
 
 @functools.cache

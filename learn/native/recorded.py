@@ -8,11 +8,11 @@ from typing import Any
 
 import warp as wp
 
-from learn.native.dense import ROWS, NetworkShape
-from learn.native.stages import Stages
-from sim.mpm.solver import COMPILERS
-from sim.mpm.transfers import READ
-from sim.precision import Precision
+from pliant.learn.native.dense import ROWS, NetworkShape
+from pliant.learn.native.stages import Stages
+from pliant.sim.mpm.solver import COMPILERS
+from pliant.sim.mpm.transfers import READ
+from pliant.sim.precision import Precision
 
 
 class _Share:

@@ -13,9 +13,9 @@ import torch
 from torch.autograd import forward_ad
 from torch.nn.functional import gelu, linear, relu, silu
 
-from learn.native.network import NetworkRoom, NetworkWeights
-from learn.native.packed import Dense, views
-from sim.precision import Precision
+from pliant.learn.native.network import NetworkRoom, NetworkWeights
+from pliant.learn.native.packed import Dense, views
+from pliant.sim.precision import Precision
 
 ACTIVATIONS = {"gelu": gelu, "silu": silu, "tanh": torch.tanh, "relu": relu}
 _MODULES = {torch.nn.GELU: "gelu", torch.nn.SiLU: "silu", torch.nn.Tanh: "tanh", torch.nn.ReLU: "relu"}

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import warp as wp
 
-from learn.native.lanes import HEAD, algebra, native
-from learn.native.strain import LaneAssembly, LaneFeatures
-from sim.mpm.transfers import WRITE
-from sim.precision import Precision
+from pliant.learn.native.lanes import HEAD, algebra, native
+from pliant.learn.native.strain import LaneAssembly, LaneFeatures
+from pliant.sim.mpm.transfers import WRITE
+from pliant.sim.precision import Precision
 
 GROUP = 16  # particles of one launch item on vector registers
 # Vectors kept a particle: F, axes, eigenvalues of F^T F - I, rotation, x and D of `closest_rotation`, gradient of F.

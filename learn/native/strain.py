@@ -7,8 +7,8 @@ eigenvalues w and axes Q, and the rotation R of F with the x and D that its deri
 from collections.abc import Callable
 from typing import NamedTuple
 
-from learn.native.logarithm import logarithm_source
-from sim.precision import Precision
+from pliant.learn.native.logarithm import logarithm_source
+from pliant.sim.precision import Precision
 
 
 def _none(p: Precision) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from learn.objectives.base import Judgement, Objective, Trajectory
-from sim.errors import InputError
+from pliant.learn.objectives.base import Judgement, Objective, Trajectory
+from pliant.sim.errors import InputError
 
 SNAP = 1e-6  # of a substep: closer times are the same time, written with other digits
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 Trajectory = Mapping[str, torch.Tensor]
 

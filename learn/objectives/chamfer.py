@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from scipy.spatial import KDTree
 
-from learn.objectives.base import like
-from learn.objectives.clouds import CloudObjective
+from pliant.learn.objectives.base import like
+from pliant.learn.objectives.clouds import CloudObjective
 
 
 class Chamfer(CloudObjective):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from learn.objectives.base import SquaredObjective, Trajectory, recorded
-from sim.errors import InputError
-from sim.trajectory import host_array
+from pliant.learn.objectives.base import SquaredObjective, Trajectory, recorded
+from pliant.sim.errors import InputError
+from pliant.sim.trajectory import host_array
 
 
 class CloudObjective(SquaredObjective):

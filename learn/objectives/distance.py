@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import torch
 
-from learn.objectives.base import Objective, Trajectory, centers, like
-from sim.errors import InputError
+from pliant.learn.objectives.base import Objective, Trajectory, centers, like
+from pliant.sim.errors import InputError
 
 
 class DistanceTravelled(Objective):

@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from learn.models.controller import Controller
-from learn.objectives.base import Objective, Trajectory, recorded
+from pliant.learn.models.controller import Controller
+from pliant.learn.objectives.base import Objective, Trajectory, recorded
 
 
 class ControlEffort(Objective):

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from scipy.spatial import KDTree
 
-from learn.objectives.base import SquaredObjective, Trajectory, like, recorded
-from sim.errors import InputError
-from sim.trajectory import host_array
+from pliant.learn.objectives.base import SquaredObjective, Trajectory, like, recorded
+from pliant.sim.errors import InputError
+from pliant.sim.trajectory import host_array
 
 NEIGHBOURS = 8
 REACH = 1.5  # particle distances a marker may lie off the nearest particle

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from learn.objectives.base import Objective, Trajectory, like, recorded
-from sim.errors import InputError
-from sim.trajectory import host_array
+from pliant.learn.objectives.base import Objective, Trajectory, like, recorded
+from pliant.sim.errors import InputError
+from pliant.sim.trajectory import host_array
 
 
 class TrajectoryMatching(Objective):

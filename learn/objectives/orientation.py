@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from learn.objectives.base import Objective, Trajectory, like, recorded
-from sim.errors import InputError
+from pliant.learn.objectives.base import Objective, Trajectory, like, recorded
+from pliant.sim.errors import InputError
 
 
 class KeepOrientation(Objective):

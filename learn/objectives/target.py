@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from learn.objectives.base import Objective, Trajectory, centers, like
+from pliant.learn.objectives.base import Objective, Trajectory, centers, like
 
 
 class TargetPosition(Objective):

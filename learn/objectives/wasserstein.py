@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from learn.objectives.base import like
-from learn.objectives.clouds import CloudObjective
+from pliant.learn.objectives.base import like
+from pliant.learn.objectives.clouds import CloudObjective
 
 
 class SlicedWasserstein(CloudObjective):

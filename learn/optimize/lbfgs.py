@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import torch
 
-from learn.gradients.base import Estimate, GradientEstimator
-from learn.gradients.pathwise import Pathwise
-from learn.method import Method, Query
-from learn.problem import Problem
-from sim.errors import InputError
+from pliant.learn.gradients.base import Estimate, GradientEstimator
+from pliant.learn.gradients.pathwise import Pathwise
+from pliant.learn.method import Method, Query
+from pliant.learn.problem import Problem
+from pliant.sim.errors import InputError
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 

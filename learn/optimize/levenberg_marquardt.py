@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from scipy.optimize import lsq_linear
 
-from learn.gradients.base import Estimate, GradientEstimator
-from learn.gradients.forward_mode import ForwardMode
-from learn.identify.posterior import GaussianPosterior, blocked, gaussian_posterior
-from learn.method import Method, Query
-from learn.problem import Problem
-from sim.errors import InputError
+from pliant.learn.gradients.base import Estimate, GradientEstimator
+from pliant.learn.gradients.forward_mode import ForwardMode
+from pliant.learn.identify.posterior import GaussianPosterior, blocked, gaussian_posterior
+from pliant.learn.method import Method, Query
+from pliant.learn.problem import Problem
+from pliant.sim.errors import InputError
 
 LOGGED = 32  # unknown entries whose values and intervals are logged at most
 LEAST_GAIN = 1e-4

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import torch
 
-from learn.gradients.base import Estimate
-from learn.method import Method, Query
-from learn.problem import Problem
-from sim.errors import InputError
+from pliant.learn.gradients.base import Estimate
+from pliant.learn.method import Method, Query
+from pliant.learn.problem import Problem
+from pliant.sim.errors import InputError
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)

@@ -10,7 +10,7 @@ import dataclasses
 import pathlib
 from typing import TYPE_CHECKING
 
-from scenes.commands.options import add_progress_option, add_simulation_options, build_rollout, chosen_settings
+from pliant.scenes.commands.options import add_progress_option, add_simulation_options, build_rollout, chosen_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from tqdm import tqdm
 
-    from sim.trajectory import Trajectory
+    from pliant.sim.trajectory import Trajectory
 
 
 STEPS = 200
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    from scenes.registry import find_scene
+    from pliant.scenes.registry import find_scene
 
     spec = find_scene(arguments.scene)
     settings = chosen_settings(spec, arguments)
@@ -42,8 +42,8 @@ def execute(arguments: argparse.Namespace) -> int:
     rollout = build_rollout(spec, settings, arguments)
     from tqdm import tqdm
 
-    import sim
-    from sim.audit import AuditInterrupted
+    from pliant import sim
+    from pliant.sim.audit import AuditInterrupted
 
     print(f"{spec.name}: {settings.steps} substeps of {settings.dt:g} s, {settings.dtype}", flush=True)
     values = spec.values(rollout) if spec.values else None

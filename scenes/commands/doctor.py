@@ -15,7 +15,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sim.audit import GradientReport
+    from pliant.sim.audit import GradientReport
 
 PACKAGES = (
     "pliant warp-lang torch numpy scipy trimesh pyvista vtk matplotlib imageio imageio-ffmpeg tensorboard tqdm usd-core"
@@ -93,8 +93,8 @@ def kernel_cache() -> Iterator[Row]:
 
 
 def rendering() -> Iterator[Row]:
-    from sim.errors import InputError
-    from sim.view.opengl import opengl, require_window
+    from pliant.sim.errors import InputError
+    from pliant.sim.view.opengl import opengl, require_window
 
     yield "pictures", PICTURES[opengl()]
     try:
@@ -117,9 +117,9 @@ def ffmpeg() -> str:
 
 def self_test(*, device: str) -> "GradientReport":
     """The audit of three gradients of a cube of 64 particles that slides on a rough floor, in float64."""
-    import sim
-    from scenes.commands.check_gradients import mean_squared_displacement
-    from sim import materials, shapes
+    from pliant import sim
+    from pliant.scenes.commands.check_gradients import mean_squared_displacement
+    from pliant.sim import materials, shapes
 
     scene = sim.Scene(gravity=(0, 0, -9.81))
     scene.add_mpm(

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping
 
-from scenes import registry
+from pliant.scenes import registry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

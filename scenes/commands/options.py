@@ -5,11 +5,11 @@ import dataclasses
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from scenes.registry import SceneSpec, Settings
+from pliant.scenes.registry import SceneSpec, Settings
 
 if TYPE_CHECKING:
-    from sim.rollout import Rollout
-    from sim.scene import Scene
+    from pliant.sim.rollout import Rollout
+    from pliant.sim.scene import Scene
 
 
 def add_simulation_options(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def build_scene(spec: SceneSpec, *, seed: int | None) -> "Scene":
     if seed is None:
         return spec.build()
     if "seed" not in inspect.signature(spec.build).parameters:
-        from sim.errors import InputError
+        from pliant.sim.errors import InputError
 
         raise InputError(f"seed: nothing in the scene '{spec.name}' is random, got --seed {seed}; leave it out.")
     return spec.build(seed=seed)

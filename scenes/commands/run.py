@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from scenes.commands.options import (
+from pliant.scenes.commands.options import (
     add_progress_option,
     add_simulation_options,
     build_rollout,
@@ -19,9 +19,9 @@ from scenes.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from scenes.registry import SceneSpec, Settings
-    from sim.rollout import Rollout
-    from sim.trajectory import Trajectory
+    from pliant.scenes.registry import SceneSpec, Settings
+    from pliant.sim.rollout import Rollout
+    from pliant.sim.trajectory import Trajectory
 
 
 INTERRUPTED = 130  # the exit status of shells for a command ended by Ctrl-C
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    from scenes.registry import find_scene
-    from sim.rollout import RunInterrupted
+    from pliant.scenes.registry import find_scene
+    from pliant.sim.rollout import RunInterrupted
 
     spec = find_scene(arguments.scene)
     settings = chosen_settings(spec, arguments)
@@ -94,9 +94,9 @@ def recording(output: pathlib.Path, camera: Any) -> dict[str, Any]:
 
 def check_output(output: pathlib.Path) -> None:
     """Raise `InputError` for an unknown suffix before the simulation rather than after it."""
-    from sim.errors import InputError
-    from sim.trajectory import DATA_SUFFIXES
-    from sim.view import FORMATS
+    from pliant.sim.errors import InputError
+    from pliant.sim.trajectory import DATA_SUFFIXES
+    from pliant.sim.view import FORMATS
 
     known = (*DATA_SUFFIXES, *FORMATS)
     if output.suffix.lower() not in known:
@@ -105,7 +105,7 @@ def check_output(output: pathlib.Path) -> None:
 
 def save(trajectory: "Trajectory", output: pathlib.Path, *, camera: Any, progress: bool = True) -> None:
     """Write a trajectory, or a picture of it as the scene wants to be seen."""
-    from sim.trajectory import DATA_SUFFIXES
+    from pliant.sim.trajectory import DATA_SUFFIXES
 
     output.parent.mkdir(parents=True, exist_ok=True)
     options = {} if output.suffix in DATA_SUFFIXES else {"progress": progress}

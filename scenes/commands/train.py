@@ -12,10 +12,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    from scenes.registry import find_problem
+    from pliant.scenes.registry import find_problem
 
     problem = find_problem(arguments.name)
-    from learn.arguments import parse
+    from pliant.learn.arguments import parse
 
     problem.train(parse(problem.arguments, arguments.options, prog=f"pliant train {arguments.name}"))
     return 0

@@ -8,7 +8,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from scenes.commands.options import add_progress_option
+from pliant.scenes.commands.options import add_progress_option
 
 PICTURE_OPTIONS = (
     "frame", "strip", "batch", "color_by", "colormap", "skin", "trails", "forces", "size", "fps", "speed", "renderer",
@@ -49,7 +49,7 @@ def add_look_options(group: argparse._ArgumentGroup) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     path = trajectory_file(arguments.path)
-    import sim
+    from pliant import sim
 
     trajectory = sim.Trajectory.load(path, mmap=path.suffix == ".traj")
     for warning in trajectory.status.warnings:
@@ -76,7 +76,7 @@ def trajectory_file(path: pathlib.Path) -> pathlib.Path:
 
     Errors: `InputError` where there is none.
     """
-    from sim.errors import InputError
+    from pliant.sim.errors import InputError
 
     if not path.exists():
         raise InputError(f"view: expected a trajectory or a run folder, got '{path}', which does not exist.")

@@ -12,7 +12,7 @@ import numpy as np
 import warp as wp
 from scipy.spatial.transform import Rotation
 
-from sim.precision import Precision
+from pliant.sim.precision import Precision
 
 POSE, FRAME = 7, 13  # (x, q xyzw) and (x, q, linear velocity, angular velocity)
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.linalg.matrix import cofactor, spherical
-from sim.linalg.polynomial import polynomial
-from sim.precision import Precision
+from pliant.sim.linalg.matrix import cofactor, spherical
+from pliant.sim.linalg.polynomial import polynomial
+from pliant.sim.precision import Precision
 
 # Chebyshev interpolant of 2 cos(arccos(h) / 3) on [0, 1]; its error is 1e-5, which one Newton step squares.
 ROOT_FIT = (1.7320609, 0.3328234, -0.0918439, 0.0350244, -0.0080708)

@@ -5,8 +5,8 @@ import math
 
 import warp as wp
 
-from sim.linalg.eigen import symmetric_eigen
-from sim.precision import Precision
+from pliant.sim.linalg.eigen import symmetric_eigen
+from pliant.sim.precision import Precision
 
 
 def extremes(F: wp.array, first: int, count: int, p: Precision) -> tuple[float, float, float, float]:

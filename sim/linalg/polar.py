@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.linalg.eigen import complement, symmetric_eigen
-from sim.linalg.matrix import axial, axial_of_product, cofactor, cross_columns
-from sim.precision import Precision
+from pliant.sim.linalg.eigen import complement, symmetric_eigen
+from pliant.sim.linalg.matrix import axial, axial_of_product, cofactor, cross_columns
+from pliant.sim.precision import Precision
 
 
 @functools.cache

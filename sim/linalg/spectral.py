@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.linalg.eigen import symmetric_eigen
-from sim.linalg.polynomial import polynomial
-from sim.precision import Precision
+from pliant.sim.linalg.eigen import symmetric_eigen
+from pliant.sim.linalg.polynomial import polynomial
+from pliant.sim.precision import Precision
 
 SMALLEST_SQUARED_STRETCH = 1e-12
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import warp as wp
 
-from sim.checks import numbers
-from sim.errors import InputError
-from sim.parameter import ParameterSpec
-from sim.precision import Precision
+from pliant.sim.checks import numbers
+from pliant.sim.errors import InputError
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.precision import Precision
 
 _KINDS: dict[str, type["Material"]] = {}
 

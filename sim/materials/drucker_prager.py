@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import warp as wp
 
-from sim.materials.base import Value, attach_return_map_vjp
-from sim.materials.hencky import Hencky
-from sim.materials.isotropic import POISSONS_RATIO, YOUNGS_MODULUS, lame
-from sim.materials.radial_return import deviator, radial_return, radial_return_vjp
-from sim.parameter import ParameterSpec
-from sim.precision import Precision
+from pliant.sim.materials.base import Value, attach_return_map_vjp
+from pliant.sim.materials.hencky import Hencky
+from pliant.sim.materials.isotropic import POISSONS_RATIO, YOUNGS_MODULUS, lame
+from pliant.sim.materials.radial_return import deviator, radial_return, radial_return_vjp
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.precision import Precision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.linalg.matrix import cofactor, spherical
-from sim.linalg.polar import polar_factors, polar_rotation, polar_vjp
-from sim.materials.base import attach_vjp
-from sim.materials.isotropic import IsotropicSolid
-from sim.precision import Precision
+from pliant.sim.linalg.matrix import cofactor, spherical
+from pliant.sim.linalg.polar import polar_factors, polar_rotation, polar_vjp
+from pliant.sim.materials.base import attach_vjp
+from pliant.sim.materials.isotropic import IsotropicSolid
+from pliant.sim.precision import Precision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

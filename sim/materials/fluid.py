@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 import warp as wp
 
-from sim.linalg.matrix import cofactor, spherical
-from sim.materials.base import Material, Value, attach_return_map_vjp, attach_vjp
-from sim.parameter import ParameterSpec
-from sim.precision import Precision
+from pliant.sim.linalg.matrix import cofactor, spherical
+from pliant.sim.materials.base import Material, Value, attach_return_map_vjp, attach_vjp
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.precision import Precision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,10 +6,16 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.linalg.spectral import in_eigenbasis, logarithmic_strain, spectral_matrix, spectral_vjp, strain_quotients
-from sim.materials.base import attach_vjp
-from sim.materials.isotropic import IsotropicSolid
-from sim.precision import Precision
+from pliant.sim.linalg.spectral import (
+    in_eigenbasis,
+    logarithmic_strain,
+    spectral_matrix,
+    spectral_vjp,
+    strain_quotients,
+)
+from pliant.sim.materials.base import attach_vjp
+from pliant.sim.materials.isotropic import IsotropicSolid
+from pliant.sim.precision import Precision
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

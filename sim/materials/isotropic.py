@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 import warp as wp
 
-from sim.materials.base import Material, Value
-from sim.parameter import ParameterSpec
-from sim.precision import Precision
+from pliant.sim.materials.base import Material, Value
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.precision import Precision
 
 YOUNGS_MODULUS = ParameterSpec("youngs_modulus", "Pa", lower=0.0, meaning="stiffness in uniaxial tension")
 POISSONS_RATIO = ParameterSpec("poissons_ratio", "1", lower=-1.0, upper=0.5, meaning="lateral contraction")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.linalg.spectral import (
+from pliant.sim.linalg.spectral import (
     exponential_quotients,
     in_eigenbasis,
     logarithmic_strain,
@@ -13,7 +13,7 @@ from sim.linalg.spectral import (
     spectral_vjp,
     strain_quotients,
 )
-from sim.precision import Precision
+from pliant.sim.precision import Precision
 
 
 @functools.cache

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 import warp as wp
 
-from sim.materials.base import Material
-from sim.precision import Precision, precision
+from pliant.sim.materials.base import Material
+from pliant.sim.precision import Precision, precision
 
 
 def respond(material: Material, F: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import warp as wp
 
-from sim.colliders.kinematics import POSE, between_poses
-from sim.errors import InputError
-from sim.mpm.constitutive import LawKernels, law_kernels
-from sim.mpm.state import FIELDS, State
+from pliant.sim.colliders.kinematics import POSE, between_poses
+from pliant.sim.errors import InputError
+from pliant.sim.mpm.constitutive import LawKernels, law_kernels
+from pliant.sim.mpm.state import FIELDS, State
 
 if TYPE_CHECKING:
-    from sim.model import Body, Model
+    from pliant.sim.model import Body, Model
 
 
 @dataclasses.dataclass

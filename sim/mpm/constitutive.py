@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import warp as wp
 
-from sim.materials.base import Material
-from sim.mpm.transfers import READ, WRITE
-from sim.precision import Precision
+from pliant.sim.materials.base import Material
+from pliant.sim.mpm.transfers import READ, WRITE
+from pliant.sim.precision import Precision
 
 
 class LawKernels(NamedTuple):

@@ -11,10 +11,10 @@ import functools
 
 import warp as wp
 
-from sim.colliders.kinematics import FRAME
-from sim.precision import Precision
-from sim.shapes.dispatch import shape_distance
-from sim.shapes.mesh import trilinear
+from pliant.sim.colliders.kinematics import FRAME
+from pliant.sim.precision import Precision
+from pliant.sim.shapes.dispatch import shape_distance
+from pliant.sim.shapes.mesh import trilinear
 
 SEPARATING, SLIP, STICK = 0, 1, 2  # what a collider's surface does
 MESH_KIND = 5

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import warp as wp
 
-from sim.frames import FrameBuffers
-from sim.mpm.strain_watch import StrainWatch
+from pliant.sim.frames import FrameBuffers
+from pliant.sim.mpm.strain_watch import StrainWatch
 
 if TYPE_CHECKING:
-    from sim.rollout import Rollout
+    from pliant.sim.rollout import Rollout
 
 
 class _HostField(NamedTuple):

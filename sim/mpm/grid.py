@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import warp as wp
 
-from sim.colliders.kinematics import FRAME
-from sim.mpm.contact import MESH_KIND, contact_contraction, contact_velocity, local_point, solid_struct
-from sim.mpm.transfers import STEP, grid_struct
-from sim.precision import Precision
+from pliant.sim.colliders.kinematics import FRAME
+from pliant.sim.mpm.contact import MESH_KIND, contact_contraction, contact_velocity, local_point, solid_struct
+from pliant.sim.mpm.transfers import STEP, grid_struct
+from pliant.sim.precision import Precision
 
 OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL = 0, 1, 2, 3
 WALL_CELLS = 3  # nodes closer than this to a face of the grid belong to the wall

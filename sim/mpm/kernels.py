@@ -2,17 +2,17 @@
 
 import warp as wp
 
-from sim import materials
-from sim.colliders.kinematics import kinematics
-from sim.materials import Material
-from sim.mpm.constitutive import law_kernels
-from sim.mpm.grid import grid_update
-from sim.mpm.muscle import muscle_kernels
-from sim.mpm.tangent.grid import grid_tangents
-from sim.mpm.tangent.laws import law_tangents, muscle_tangent
-from sim.mpm.tangent.transfers import transfer_tangents
-from sim.mpm.transfers import transfers
-from sim.precision import Precision
+from pliant.sim import materials
+from pliant.sim.colliders.kinematics import kinematics
+from pliant.sim.materials import Material
+from pliant.sim.mpm.constitutive import law_kernels
+from pliant.sim.mpm.grid import grid_update
+from pliant.sim.mpm.muscle import muscle_kernels
+from pliant.sim.mpm.tangent.grid import grid_tangents
+from pliant.sim.mpm.tangent.laws import law_tangents, muscle_tangent
+from pliant.sim.mpm.tangent.transfers import transfer_tangents
+from pliant.sim.mpm.transfers import transfers
+from pliant.sim.precision import Precision
 
 LAWS: tuple[type[Material], ...] = tuple(
     law

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from sim.mpm.contact import SEPARATING
-from sim.mpm.grid import OPEN, WALL_CELLS
-from sim.precision import Precision
-from sim.shapes import Box, Plane, Shape
-from sim.shapes.mesh import DistanceVolume
+from pliant.sim.mpm.contact import SEPARATING
+from pliant.sim.mpm.grid import OPEN, WALL_CELLS
+from pliant.sim.precision import Precision
+from pliant.sim.shapes import Box, Plane, Shape
+from pliant.sim.shapes.mesh import DistanceVolume
 
 if TYPE_CHECKING:
-    from sim.model import Collider, GridSpec
+    from pliant.sim.model import Collider, GridSpec
 
 THIN, SURE = 2.0, 3.0  # cells: below the first material creeps through, from the second on wherever the nodes lie
 ON_NODES = 0.125  # of a cell: how near a middle plane lies to nodes

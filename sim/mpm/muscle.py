@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import warp as wp
 
-from sim.mpm.transfers import READ, STEP
-from sim.precision import Precision
+from pliant.sim.mpm.transfers import READ, STEP
+from pliant.sim.precision import Precision
 
 
 class MuscleKernels(NamedTuple):

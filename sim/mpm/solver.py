@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import warp as wp
 
-from sim.colliders.kinematics import FRAME, kinematics
-from sim.mpm.binding import Binding
-from sim.mpm.grid import grid_update
-from sim.mpm.muscle import muscle_kernels
-from sim.mpm.state import StateArray
-from sim.mpm.transfers import transfers
-from sim.program import Program, barrier_kernel
-from sim.status import Code, Status
+from pliant.sim.colliders.kinematics import FRAME, kinematics
+from pliant.sim.mpm.binding import Binding
+from pliant.sim.mpm.grid import grid_update
+from pliant.sim.mpm.muscle import muscle_kernels
+from pliant.sim.mpm.state import StateArray
+from pliant.sim.mpm.transfers import transfers
+from pliant.sim.program import Program, barrier_kernel
+from pliant.sim.status import Code, Status
 
 if TYPE_CHECKING:
-    from sim.model import Model
+    from pliant.sim.model import Model
 
 
 COMPILERS = 2  # kernels compiled at a time

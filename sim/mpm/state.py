@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import warp as wp
 
-from sim.precision import Precision
+from pliant.sim.precision import Precision
 
 FIELDS = ("position", "velocity", "velocity_gradient", "deformation_gradient")
 SHAPES = {"position": (3,), "velocity": (3,), "velocity_gradient": (3, 3), "deformation_gradient": (3, 3)}

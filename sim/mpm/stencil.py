@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import warp as wp
 
-from sim.precision import Precision
+from pliant.sim.precision import Precision
 
 _HEAD = """
 #if defined(__CUDA_ARCH__) || defined(__CUDACC__)

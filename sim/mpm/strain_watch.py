@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from sim.linalg.extremes import extremes
+from pliant.sim.linalg.extremes import extremes
 
 if TYPE_CHECKING:
-    from sim.rollout import Rollout
+    from pliant.sim.rollout import Rollout
 
 
 class StrainWatch:

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import warp as wp
 
-from sim.mpm.stencil import stencil_loops
-from sim.precision import Precision
-from sim.status import Code
+from pliant.sim.mpm.stencil import stencil_loops
+from pliant.sim.precision import Precision
+from pliant.sim.status import Code
 
 STEP, READ, WRITE = 0, 1, 2  # entries of the clock: substep, slot read, slot written
 LEFT_GRID, CFL, NOT_FINITE, INVERTED = (int(c) for c in (Code.LEFT_GRID, Code.CFL, Code.NOT_FINITE, Code.INVERTED))

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from sim.errors import InputError
-from sim.precision import Precision
+from pliant.sim.errors import InputError
+from pliant.sim.precision import Precision
 
 MAX_POINTS = 2**24  # of a lattice before those outside are dropped; 0.4 GiB of coordinates
 NEAR, FAR = 1.0e-9, 1.0e6  # m; lengths outside lose their volume, or each other, in float32

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 import warp as wp
 
-from sim.precision import Precision
-from sim.shapes.base import Shape, Triangles, Vector, differentiable, positive, vector
+from pliant.sim.precision import Precision
+from pliant.sim.shapes.base import Shape, Triangles, Vector, differentiable, positive, vector
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 import warp as wp
 
-from sim.precision import Precision
-from sim.shapes.base import Shape, Triangles, differentiable, positive
-from sim.shapes.revolution import revolve
+from pliant.sim.precision import Precision
+from pliant.sim.shapes.base import Shape, Triangles, differentiable, positive
+from pliant.sim.shapes.revolution import revolve
 
 
 @dataclasses.dataclass(frozen=True)

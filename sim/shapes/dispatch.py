@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.precision import Precision
-from sim.shapes.base import FAR, differentiable
-from sim.shapes.box import Box
-from sim.shapes.capsule import Capsule
-from sim.shapes.cylinder import Cylinder
-from sim.shapes.plane import Plane
-from sim.shapes.sphere import Sphere
+from pliant.sim.precision import Precision
+from pliant.sim.shapes.base import FAR, differentiable
+from pliant.sim.shapes.box import Box
+from pliant.sim.shapes.capsule import Capsule
+from pliant.sim.shapes.cylinder import Cylinder
+from pliant.sim.shapes.plane import Plane
+from pliant.sim.shapes.sphere import Sphere
 
 
 @functools.cache

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 import warp as wp
 
-from sim.errors import InputError
-from sim.precision import Precision
-from sim.shapes.base import FAR, MAX_POINTS, NEAR, Shape, Triangles, differentiable, positive
-from sim.shapes.closest import signed_distance
-from sim.shapes.mesh_file import check_triangles, read_mesh
+from pliant.sim.errors import InputError
+from pliant.sim.precision import Precision
+from pliant.sim.shapes.base import FAR, MAX_POINTS, NEAR, Shape, Triangles, differentiable, positive
+from pliant.sim.shapes.closest import signed_distance
+from pliant.sim.shapes.mesh_file import check_triangles, read_mesh
 
 CELLS, MARGIN = 48, 2  # of a distance volume: along the largest extent, and around the mesh on every side
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from sim.errors import InputError
-from sim.shapes.base import Triangles, check_points
+from pliant.sim.errors import InputError
+from pliant.sim.shapes.base import Triangles, check_points
 
 FORMATS = (".stl", ".obj", ".ply")
 

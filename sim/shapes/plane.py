@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 import warp as wp
 
-from sim.errors import InputError
-from sim.precision import Precision
-from sim.shapes.base import FAR, Shape, Triangles, Vector, differentiable, positive, unit, vector
+from pliant.sim.errors import InputError
+from pliant.sim.precision import Precision
+from pliant.sim.shapes.base import FAR, Shape, Triangles, Vector, differentiable, positive, unit, vector
 
 
 @dataclasses.dataclass(frozen=True)

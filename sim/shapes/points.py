@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.shapes.base import FAR, NEAR, Shape, Triangles, Vector, check_points, positive
+from pliant.sim.errors import InputError
+from pliant.sim.shapes.base import FAR, NEAR, Shape, Triangles, Vector, check_points, positive
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 import warp as wp
 
-from sim.errors import MissingDependencyError
-from sim.precision import Precision
-from sim.spectral import fft
+from pliant.sim.errors import MissingDependencyError
+from pliant.sim.precision import Precision
+from pliant.sim.spectral import fft
 
 COMPLEX = {"float32": np.complex64, "float64": np.complex128}
 

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.spectral.arrays import complex_of
-from sim.spectral.integrators import find_integrator
-from sim.spectral.state import HISTORY, SpectralState
-from sim.spectral.weights import Weights
+from pliant.sim.errors import InputError
+from pliant.sim.spectral.arrays import complex_of
+from pliant.sim.spectral.integrators import find_integrator
+from pliant.sim.spectral.state import HISTORY, SpectralState
+from pliant.sim.spectral.weights import Weights
 
 if TYPE_CHECKING:
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.model import SpectralModel
 
 
 class SpectralBinding:

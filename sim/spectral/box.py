@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from sim.atomic import write_atomically
-from sim.errors import InputError
-from sim.memory import device_memory
-from sim.parameter import Parameter, ParameterSpec
-from sim.precision import Precision, precision
-from sim.scene import find_device
-from sim.spectral.equation import Equation, Field
-from sim.spectral.grid import Grid
-from sim.spectral.integrators import find_integrator
-from sim.spectral.model import SpectralModel
+from pliant.sim.atomic import write_atomically
+from pliant.sim.errors import InputError
+from pliant.sim.memory import device_memory
+from pliant.sim.parameter import Parameter, ParameterSpec
+from pliant.sim.precision import Precision, precision
+from pliant.sim.scene import find_device
+from pliant.sim.spectral.equation import Equation, Field
+from pliant.sim.spectral.grid import Grid
+from pliant.sim.spectral.integrators import find_integrator
+from pliant.sim.spectral.model import SpectralModel
 
 FORMAT, FAMILY = 1, "spectral"
 SMALLEST = 8  # points along a side: fewer keep a mode or two

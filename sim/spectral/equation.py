@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.parameter import ParameterSpec
-from sim.spectral.arrays import Arrays
-from sim.spectral.grid import Grid
-from sim.spectral.rate import Rate
-from sim.spectral.transform import Rows, Transform
+from pliant.sim.errors import InputError
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.spectral.arrays import Arrays
+from pliant.sim.spectral.grid import Grid
+from pliant.sim.spectral.rate import Rate
+from pliant.sim.spectral.transform import Rows, Transform
 
 if TYPE_CHECKING:
-    from sim.spectral.binding import SpectralBinding
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.binding import SpectralBinding
+    from pliant.sim.spectral.model import SpectralModel
 
 _KINDS: dict[str, type["Equation"]] = {}
 

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.frames import FrameBuffers
-from sim.spectral.transform import LinearMap
+from pliant.sim.frames import FrameBuffers
+from pliant.sim.spectral.transform import LinearMap
 
 if TYPE_CHECKING:
-    from sim.rollout import Rollout
+    from pliant.sim.rollout import Rollout
 
 
 class SpectralFrames(FrameBuffers):

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.spectral.functions import Function, constant, phi, variable
+from pliant.sim.errors import InputError
+from pliant.sim.spectral.functions import Function, constant, phi, variable
 
 Sum = Mapping[str, Function]
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import warp as wp
 
-from sim.parameter import Parameter
-from sim.precision import Precision
-from sim.solver import BaseModel
-from sim.spectral.arrays import Arrays, HostArrays, arrays_of
-from sim.spectral.binding import SpectralBinding
-from sim.spectral.equation import Equation
-from sim.spectral.frames import SpectralFrames
-from sim.spectral.grid import Grid
-from sim.spectral.integrators import Integrator, find_integrator
-from sim.spectral.native.recording import RecordingArrays, has_fast_rows
-from sim.spectral.solver import SpectralSolver
-from sim.spectral.state import SpectralState, coefficient_count, state_shapes
+from pliant.sim.parameter import Parameter
+from pliant.sim.precision import Precision
+from pliant.sim.solver import BaseModel
+from pliant.sim.spectral.arrays import Arrays, HostArrays, arrays_of
+from pliant.sim.spectral.binding import SpectralBinding
+from pliant.sim.spectral.equation import Equation
+from pliant.sim.spectral.frames import SpectralFrames
+from pliant.sim.spectral.grid import Grid
+from pliant.sim.spectral.integrators import Integrator, find_integrator
+from pliant.sim.spectral.native.recording import RecordingArrays, has_fast_rows
+from pliant.sim.spectral.solver import SpectralSolver
+from pliant.sim.spectral.state import SpectralState, coefficient_count, state_shapes
 
 if TYPE_CHECKING:
-    from sim.rollout import Rollout
+    from pliant.sim.rollout import Rollout
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

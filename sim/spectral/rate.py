@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sim.spectral.transform import LinearMap, Transform
-from sim.status import Status
+from pliant.sim.spectral.transform import LinearMap, Transform
+from pliant.sim.status import Status
 
 if TYPE_CHECKING:
-    from sim.spectral.binding import SpectralBinding
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.binding import SpectralBinding
+    from pliant.sim.spectral.model import SpectralModel
 
 
 class Rate:

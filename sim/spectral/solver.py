@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.spectral.arrays import complex_of
-from sim.spectral.binding import SpectralBinding
-from sim.spectral.native.player import Player
-from sim.spectral.native.recording import RecordingArrays
-from sim.spectral.rate import Rate
-from sim.spectral.state import Basis, SpectralAdjoint, SpectralStates
-from sim.spectral.watch import Watch
-from sim.spectral.weights import Term, Weights
-from sim.status import Status
+from pliant.sim.spectral.arrays import complex_of
+from pliant.sim.spectral.binding import SpectralBinding
+from pliant.sim.spectral.native.player import Player
+from pliant.sim.spectral.native.recording import RecordingArrays
+from pliant.sim.spectral.rate import Rate
+from pliant.sim.spectral.state import Basis, SpectralAdjoint, SpectralStates
+from pliant.sim.spectral.watch import Watch
+from pliant.sim.spectral.weights import Term, Weights
+from pliant.sim.status import Status
 
 if TYPE_CHECKING:
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.model import SpectralModel
 
 
 Parts = list[tuple[Any, Any]]

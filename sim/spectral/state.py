@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.spectral.arrays import complex_of
-from sim.spectral.equation import identity
-from sim.spectral.transform import LinearMap, Transform
+from pliant.sim.spectral.arrays import complex_of
+from pliant.sim.spectral.equation import identity
+from pliant.sim.spectral.transform import LinearMap, Transform
 
 if TYPE_CHECKING:
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.model import SpectralModel
 
 HISTORY = "history"
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sim.spectral.grid import Grid
-from sim.spectral.transform import Rows
+from pliant.sim.spectral.grid import Grid
+from pliant.sim.spectral.transform import Rows
 
 
 def tensor_index(dimension: int) -> dict[tuple[int, int], int]:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.precision import Precision
-from sim.spectral.arrays import Arrays, complex_of
-from sim.spectral.grid import Grid
+from pliant.sim.precision import Precision
+from pliant.sim.spectral.arrays import Arrays, complex_of
+from pliant.sim.spectral.grid import Grid
 
 SMALL = 2**13  # coefficients of all environments that are worth repeating
 Symbol = complex | np.ndarray

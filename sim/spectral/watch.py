@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.spectral.state import Basis
-from sim.spectral.transform import LinearMap
-from sim.status import Code, Status
+from pliant.sim.spectral.state import Basis
+from pliant.sim.spectral.transform import LinearMap
+from pliant.sim.status import Code, Status
 
 if TYPE_CHECKING:
-    from sim.spectral.binding import SpectralBinding
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.binding import SpectralBinding
+    from pliant.sim.spectral.model import SpectralModel
 
 PATIENCE = 32  # steps between two looks at the speeds, which cost a transform
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.spectral.functions import Function
-from sim.spectral.integrators import Integrator
-from sim.spectral.transform import repeated
+from pliant.sim.spectral.functions import Function
+from pliant.sim.spectral.integrators import Integrator
+from pliant.sim.spectral.transform import repeated
 
 if TYPE_CHECKING:
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.model import SpectralModel
 
 
 @dataclasses.dataclass

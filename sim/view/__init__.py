@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 if TYPE_CHECKING:
-    from sim.trajectory import Trajectory
+    from pliant.sim.trajectory import Trajectory
 
 STILLS, FILMS, STAGES = (".png",), (".mp4", ".gif"), (".usd", ".usda", ".usdc")
 FORMATS = (*STILLS, *FILMS, ".html", *STAGES)
@@ -25,8 +25,8 @@ def view(trajectory: "Trajectory", output: str | os.PathLike | None = None, **op
     Errors: `InputError` for another suffix, an unknown option, or a window where there is no display;
         `MissingDependencyError` for USD without usd-core.
     """
-    from sim.view.fields import stage_of
-    from sim.view.options import ViewOptions
+    from pliant.sim.view.fields import stage_of
+    from pliant.sim.view.options import ViewOptions
 
     chosen = ViewOptions.of(options)
     path = None if output is None else Path(output)
@@ -41,27 +41,27 @@ def view(trajectory: "Trajectory", output: str | os.PathLike | None = None, **op
 def _write(stage: Any, path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix in STILLS:
-        from sim.view.pictures import write_still
+        from pliant.sim.view.pictures import write_still
 
         write_still(stage, path)
     elif suffix in FILMS:
-        from sim.view.pictures import write_film
+        from pliant.sim.view.pictures import write_film
 
         write_film(stage, path)
     elif hasattr(stage, "painter"):
         _write_fields(stage, path)
     elif suffix in STAGES:
-        from sim.view.usd import write_usd
+        from pliant.sim.view.usd import write_usd
 
         write_usd(stage, path)
     else:
-        from sim.view.html import write_html
+        from pliant.sim.view.html import write_html
 
         write_html(stage, path)
 
 
 def _write_fields(stage: Any, path: Path) -> None:
-    from sim.view.film_page import write_page
+    from pliant.sim.view.film_page import write_page
 
     if path.suffix.lower() in STAGES:
         raise InputError(f"view: expected .png, .mp4, .gif or .html for fields, got '{path}'; USD holds bodies.")
@@ -69,23 +69,23 @@ def _write_fields(stage: Any, path: Path) -> None:
 
 
 def _show(trajectory: "Trajectory", options: Any) -> None:
-    from sim.view.fields import FieldStage, is_of_fields
-    from sim.view.stage import Stage
+    from pliant.sim.view.fields import FieldStage, is_of_fields
+    from pliant.sim.view.stage import Stage
 
     if is_of_fields(trajectory):
-        from sim.view.film_page import show_page, show_page_in_notebook
+        from pliant.sim.view.film_page import show_page, show_page_in_notebook
 
         (show_page_in_notebook if _in_notebook() else show_page)(FieldStage(trajectory, options))
         return
     if _in_notebook():
-        from sim.view.html import show_in_notebook
+        from pliant.sim.view.html import show_in_notebook
 
         show_in_notebook(Stage(trajectory, options))
         return
-    from sim.view.opengl import require_window
+    from pliant.sim.view.opengl import require_window
 
     require_window()
-    from sim.view.pyvista_view import open_window
+    from pliant.sim.view.pyvista_view import open_window
 
     open_window(Stage(trajectory, options))
 

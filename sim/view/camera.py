@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 THREE_QUARTER = (0.62, -1.0, 0.46)  # from the target to the camera: front, a little to the right and above
 MARGIN = 1.16  # of the picture around what it shows

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.trajectory import Trajectory, host_array
-from sim.view import palette
-from sim.view.camera import framing
-from sim.view.options import ViewOptions
-from sim.view.overlay import annotate
-from sim.view.pictures import digits
-from sim.view.raycaster import Style
-from sim.view.volume import render_volume
+from pliant.sim.errors import InputError
+from pliant.sim.trajectory import Trajectory, host_array
+from pliant.sim.view import palette
+from pliant.sim.view.camera import framing
+from pliant.sim.view.options import ViewOptions
+from pliant.sim.view.overlay import annotate
+from pliant.sim.view.pictures import digits
+from pliant.sim.view.raycaster import Style
+from pliant.sim.view.volume import render_volume
 
 SAMPLED_FRAMES = 60  # of a long trajectory, for the range of the colours
 UNITS = {"vorticity": "1/s", "velocity": "m/s"}
@@ -159,6 +159,6 @@ def stage_of(trajectory: Trajectory, options: ViewOptions) -> Any:
     """What draws a trajectory: a `FieldStage` of fields, a `Stage` of bodies."""
     if is_of_fields(trajectory):
         return FieldStage(trajectory, options)
-    from sim.view.stage import Stage
+    from pliant.sim.view.stage import Stage
 
     return Stage(trajectory, options)

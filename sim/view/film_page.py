@@ -9,9 +9,9 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from sim.atomic import write_atomically
-from sim.errors import InputError
-from sim.view.pictures import encode_png
+from pliant.sim.atomic import write_atomically
+from pliant.sim.errors import InputError
+from pliant.sim.view.pictures import encode_png
 
 
 def write_page(stage: Any, path: Path) -> None:

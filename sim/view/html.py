@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from sim.atomic import write_atomically
-from sim.view import geometry, palette
-from sim.view.obstacles import Obstacle, PlaneGround
-from sim.view.pictures import captions, digits
-from sim.view.raycaster import Style
-from sim.view.stage import Body, Stage
+from pliant.sim.atomic import write_atomically
+from pliant.sim.view import geometry, palette
+from pliant.sim.view.obstacles import Obstacle, PlaneGround
+from pliant.sim.view.pictures import captions, digits
+from pliant.sim.view.raycaster import Style
+from pliant.sim.view.stage import Body, Stage
 
 STEPS = 65535  # of a quantised coordinate; the last one marks a particle that is not finite
 

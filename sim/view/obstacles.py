@@ -6,11 +6,11 @@ import warnings
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from sim.errors import InputError
-from sim.shapes import Plane, Shape
-from sim.trajectory import Trajectory, host_array
-from sim.view import geometry, palette
-from sim.view.raycaster import Ground, Triangles
+from pliant.sim.errors import InputError
+from pliant.sim.shapes import Plane, Shape
+from pliant.sim.trajectory import Trajectory, host_array
+from pliant.sim.view import geometry, palette
+from pliant.sim.view.raycaster import Ground, Triangles
 
 WALL_CELLS = 3  # of the grid outside the space material can move in
 

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 
-from sim.errors import InputError
-from sim.view.options import RENDERERS
+from pliant.sim.errors import InputError
+from pliant.sim.view.options import RENDERERS
 
 VARIABLE = "PLIANT_RENDERER"
 PROBE = """

@@ -4,8 +4,8 @@ import dataclasses
 import difflib
 from typing import Any
 
-from sim.errors import InputError
-from sim.view.camera import Camera
+from pliant.sim.errors import InputError
+from pliant.sim.view.camera import Camera
 
 BLOCK = 16  # pixels; what video codecs divide a picture into
 RENDERERS = ("auto", "vtk", "raycast")

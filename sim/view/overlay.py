@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from sim.view.palette import INK, LEVELS, ScalarBar
+from pliant.sim.view.palette import INK, LEVELS, ScalarBar
 
 INK_BYTES = tuple(int(255 * part) for part in INK)
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from sim.errors import InputError
+from pliant.sim.errors import InputError
 
 BODIES = np.array(
     [

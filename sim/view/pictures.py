@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from sim.atomic import write_atomically
-from sim.trajectory import frame_index
-from sim.trajectory_files import replacing
-from sim.view.opengl import chosen_renderer
-from sim.view.overlay import annotate
-from sim.view.raycaster import raycast
-from sim.view.stage import Stage
+from pliant.sim.atomic import write_atomically
+from pliant.sim.trajectory import frame_index
+from pliant.sim.trajectory_files import replacing
+from pliant.sim.view.opengl import chosen_renderer
+from pliant.sim.view.overlay import annotate
+from pliant.sim.view.raycaster import raycast
+from pliant.sim.view.stage import Stage
 
 Draw = Callable[[int], np.ndarray]
 
@@ -24,7 +24,7 @@ def painter(stage: Any, size: tuple[int, int]) -> Draw:
         return stage.painter(size)
     camera = stage.camera(size)
     if chosen_renderer(stage.options.renderer) == "vtk":
-        from sim.view.pyvista_view import VtkPainter
+        from pliant.sim.view.pyvista_view import VtkPainter
 
         bare: Draw = VtkPainter(stage, camera, size).draw
     else:

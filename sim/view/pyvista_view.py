@@ -5,12 +5,12 @@ import pyvista as pv
 from vtkmodules.vtkCommonCore import vtkLogger
 from vtkmodules.vtkRenderingCore import vtkGlyph3DMapper
 
-from sim.view.camera import Camera
-from sim.view.opengl import opengl
-from sim.view.palette import ScalarBar
-from sim.view.pictures import captions
-from sim.view.raycaster import Ground, Spheres, Style, Triangles
-from sim.view.stage import Drawing, Stage
+from pliant.sim.view.camera import Camera
+from pliant.sim.view.opengl import opengl
+from pliant.sim.view.palette import ScalarBar
+from pliant.sim.view.pictures import captions
+from pliant.sim.view.raycaster import Ground, Spheres, Style, Triangles
+from pliant.sim.view.stage import Drawing, Stage
 
 STYLE = Style()
 SHADE = (0.60, 0.635, 0.675)

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import warp as wp
 
-from sim.errors import InputError
-from sim.view.camera import Camera
-from sim.view.ray_kernels import kernels, structs
+from pliant.sim.errors import InputError
+from pliant.sim.view.camera import Camera
+from pliant.sim.view.ray_kernels import kernels, structs
 
 MAX_PIXELS = 2**26
 

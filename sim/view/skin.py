@@ -6,9 +6,9 @@ import warnings
 import numpy as np
 from scipy import sparse
 
-from sim.errors import InputError
-from sim.shapes import Shape
-from sim.view import geometry
+from pliant.sim.errors import InputError
+from pliant.sim.shapes import Shape
+from pliant.sim.view import geometry
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,14 +11,14 @@ from functools import cached_property
 import numpy as np
 from scipy.spatial import cKDTree
 
-from sim.errors import InputError
-from sim.trajectory import Trajectory, host_array
-from sim.view import geometry, obstacles, palette
-from sim.view.camera import Camera, framing
-from sim.view.obstacles import PlaneGround
-from sim.view.options import ViewOptions
-from sim.view.raycaster import Ground, Spheres, Triangles
-from sim.view.skin import Skin, make_skin
+from pliant.sim.errors import InputError
+from pliant.sim.trajectory import Trajectory, host_array
+from pliant.sim.view import geometry, obstacles, palette
+from pliant.sim.view.camera import Camera, framing
+from pliant.sim.view.obstacles import PlaneGround
+from pliant.sim.view.options import ViewOptions
+from pliant.sim.view.raycaster import Ground, Spheres, Triangles
+from pliant.sim.view.skin import Skin, make_skin
 
 SAMPLED_FRAMES = 60  # of a long trajectory, for its bounds and the range of its colours
 RADIUS = 0.56  # of a drawn particle over the spacing: neighbours just overlap

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError, MissingDependencyError
-from sim.trajectory_files import replacing
-from sim.view.obstacles import PlaneGround
-from sim.view.stage import Body, Stage
+from pliant.sim.errors import InputError, MissingDependencyError
+from pliant.sim.trajectory_files import replacing
+from pliant.sim.view.obstacles import PlaneGround
+from pliant.sim.view.stage import Body, Stage
 
 
 def write_usd(stage: Stage, path: Path) -> None:

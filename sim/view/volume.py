@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from sim.view.camera import Camera
-from sim.view.palette import INK, ScalarBar
-from sim.view.raycaster import Style, launch_bands
+from pliant.sim.view.camera import Camera
+from pliant.sim.view.palette import INK, ScalarBar
+from pliant.sim.view.raycaster import Style, launch_bands
 
 SAMPLES = 1.5  # a cell of the grid
 DENSITY = 36.0  # optical thickness of a side of the box filled with the largest values

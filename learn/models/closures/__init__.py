@@ -1,9 +1,9 @@
 """Learned closures of an active fluid: each gives psi_4, and with it S, turns with the fluid, and stays realisable."""
 
-from learn.models.closures.base import NeuralClosure, closure_error, tensor_of
-from learn.models.closures.card import load_closure, save_closure
-from learn.models.closures.convolutional import ConvolutionalClosure
-from learn.models.closures.local import OrderClosure, StrainClosure
+from pliant.learn.models.closures.base import NeuralClosure, closure_error, tensor_of
+from pliant.learn.models.closures.card import load_closure, save_closure
+from pliant.learn.models.closures.convolutional import ConvolutionalClosure
+from pliant.learn.models.closures.local import OrderClosure, StrainClosure
 
 CLOSURES = {"order": OrderClosure, "strain": StrainClosure, "convolutional": ConvolutionalClosure}
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from sim.spectral.active.closures import Spacing
+from pliant.sim.spectral.active.closures import Spacing
 
 STRAIN_SCALE = 0.5  # typical strain rate [1/s] by which the network's input is divided
 

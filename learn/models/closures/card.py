@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from learn.models.closures.base import NeuralClosure
-from learn.models.closures.convolutional import ConvolutionalClosure
-from learn.models.closures.local import OrderClosure, StrainClosure
-from learn.torch_closure import TorchClosure
-from sim.atomic import write_atomically
-from sim.errors import InputError
-from sim.version import VERSION
+from pliant.learn.models.closures.base import NeuralClosure
+from pliant.learn.models.closures.convolutional import ConvolutionalClosure
+from pliant.learn.models.closures.local import OrderClosure, StrainClosure
+from pliant.learn.torch_closure import TorchClosure
+from pliant.sim.atomic import write_atomically
+from pliant.sim.errors import InputError
+from pliant.sim.version import VERSION
 
 CLASSES: dict[str, Callable[..., NeuralClosure]] = {
     c.__name__: c for c in (OrderClosure, StrainClosure, ConvolutionalClosure)

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from learn.models.closures.base import NeuralClosure, reference, squared, squeezed
-from learn.models.closures.local import perceptron
-from sim.checks import positive
-from sim.spectral.active.closures import Spacing
+from pliant.learn.models.closures.base import NeuralClosure, reference, squared, squeezed
+from pliant.learn.models.closures.local import perceptron
+from pliant.sim.checks import positive
+from pliant.sim.spectral.active.closures import Spacing
 
 
 class ConvolutionalClosure(NeuralClosure):

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from learn.models.closures.base import NeuralClosure, reference, squared, squeezed
-from sim.spectral.active.closures import Spacing
+from pliant.learn.models.closures.base import NeuralClosure, reference, squared, squeezed
+from pliant.sim.spectral.active.closures import Spacing
 
 
 def perceptron(

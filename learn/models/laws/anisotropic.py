@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import torch
 
-from learn.models.laws.dense import ScalarNetwork
-from learn.models.laws.fibre import FIBRE_STRESS, STRETCH_AND_GREEN
-from learn.models.laws.fibre_invariants import FibreInvariants
-from learn.models.laws.neural import Gradients, NeuralLaw
-from sim.checks import positive
-from sim.errors import InputError
+from pliant.learn.models.laws.dense import ScalarNetwork
+from pliant.learn.models.laws.fibre import FIBRE_STRESS, STRETCH_AND_GREEN
+from pliant.learn.models.laws.fibre_invariants import FibreInvariants
+from pliant.learn.models.laws.neural import Gradients, NeuralLaw
+from pliant.sim.checks import positive
+from pliant.sim.errors import InputError
 
 ROOT_3 = math.sqrt(3.0)
 

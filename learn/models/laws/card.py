@@ -10,13 +10,13 @@ import safetensors
 import safetensors.torch
 import torch
 
-from learn.models.laws.neural import NeuralLaw
-from learn.models.laws.registry import CLASSES
-from learn.torch_law import TorchLaw
-from sim.atomic import write_atomically
-from sim.errors import InputError
-from sim.strain_range import StrainRange
-from sim.version import VERSION
+from pliant.learn.models.laws.neural import NeuralLaw
+from pliant.learn.models.laws.registry import CLASSES
+from pliant.learn.torch_law import TorchLaw
+from pliant.sim.atomic import write_atomically
+from pliant.sim.errors import InputError
+from pliant.sim.strain_range import StrainRange
+from pliant.sim.version import VERSION
 
 KEY, FORMAT = "pliant law", 1
 LONGEST = 200  # characters of another's message in ours

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import gelu, softplus
 
-from learn.native.packed import Dense
-from sim.errors import InputError
+from pliant.learn.native.packed import Dense
+from pliant.sim.errors import InputError
 
 WIDEST = 4096  # of a layer: a file that asks for more is damaged, or would take the memory
 

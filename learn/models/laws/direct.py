@@ -4,10 +4,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from learn.models.laws.dense import DenseNetwork
-from learn.models.laws.neural import Gradients, NeuralLaw
-from learn.native.packed import Dense
-from sim.checks import positive
+from pliant.learn.models.laws.dense import DenseNetwork
+from pliant.learn.models.laws.neural import Gradients, NeuralLaw
+from pliant.learn.native.packed import Dense
+from pliant.sim.checks import positive
 
 
 class DirectNetwork(NeuralLaw):

@@ -6,12 +6,12 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch.nn.functional import softplus
 
-from learn.models.laws.dense import DenseNetwork
-from learn.models.laws.flow import BRISK, FLOOR, UNIT
-from learn.models.laws.logarithmic import FINE, flow_law, strain_state
-from learn.models.laws.neural import Gradients, NeuralLaw
-from learn.native.packed import Dense
-from sim.checks import positive
+from pliant.learn.models.laws.dense import DenseNetwork
+from pliant.learn.models.laws.flow import BRISK, FLOOR, UNIT
+from pliant.learn.models.laws.logarithmic import FINE, flow_law, strain_state
+from pliant.learn.models.laws.neural import Gradients, NeuralLaw
+from pliant.learn.native.packed import Dense
+from pliant.sim.checks import positive
 
 
 class DissipativeReturnMap(NeuralLaw):

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import warp as wp
 
-from learn.models.laws.strain import PLASTIC_SCALE
-from learn.native import plastic
-from learn.pointwise import Assembly, Features
-from sim.precision import Precision
+from pliant.learn.models.laws.strain import PLASTIC_SCALE
+from pliant.learn.native import plastic
+from pliant.learn.pointwise import Assembly, Features
+from pliant.sim.precision import Precision
 
 
 @functools.cache

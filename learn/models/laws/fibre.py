@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import warp as wp
 
-from learn.models.laws.strain import right_cauchy_green
-from learn.pointwise import Assembly, Features
-from sim.linalg.matrix import cofactor
-from sim.linalg.polar import polar_rotation
-from sim.precision import Precision
+from pliant.learn.models.laws.strain import right_cauchy_green
+from pliant.learn.pointwise import Assembly, Features
+from pliant.sim.linalg.matrix import cofactor
+from pliant.sim.linalg.polar import polar_rotation
+from pliant.sim.precision import Precision
 
 
 @functools.cache

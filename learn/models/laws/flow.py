@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import warp as wp
 
-from sim.precision import Precision
+from pliant.sim.precision import Precision
 
 UNIT = math.log(math.e - 1.0)  # softplus of this is 1
 FLOOR = 1e-4  # least limit over strain_scale, so that nothing divides by zero

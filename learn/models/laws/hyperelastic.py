@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 import torch
 
-from learn.models.laws.dense import ScalarNetwork
-from learn.models.laws.neural import Gradients, NeuralLaw
-from learn.models.laws.strain import INVARIANT_STRESS, STRETCH_INVARIANTS
-from learn.native.dense import Layout
-from learn.native.gradient import GradientShape, ScalarGradient
-from sim.checks import positive
+from pliant.learn.models.laws.dense import ScalarNetwork
+from pliant.learn.models.laws.neural import Gradients, NeuralLaw
+from pliant.learn.models.laws.strain import INVARIANT_STRESS, STRETCH_INVARIANTS
+from pliant.learn.native.dense import Layout
+from pliant.learn.native.gradient import GradientShape, ScalarGradient
+from pliant.sim.checks import positive
 
 REST = (1.0, 1.0 / math.sqrt(3.0), 1.0)  # F^T times the derivative of the invariants at F = I is this times I
 TERM_SLOPES = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # of the neo-Hookean dpsi/dk in k, for mu and lambda,

@@ -4,8 +4,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from learn.models.laws.direct import DirectNetwork
-from learn.models.laws.strain import ISOTROPIC_STRESS, STRETCH_INVARIANTS
+from pliant.learn.models.laws.direct import DirectNetwork
+from pliant.learn.models.laws.strain import ISOTROPIC_STRESS, STRETCH_INVARIANTS
 
 
 class InvariantNetwork(DirectNetwork):

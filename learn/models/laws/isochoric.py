@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from learn.models.laws.dissipative import DissipativeReturnMap
-from learn.models.laws.neural import Gradients
-from learn.native.dense import DenseShape, Layout
-from learn.native.packed import Dense
+from pliant.learn.models.laws.dissipative import DissipativeReturnMap
+from pliant.learn.models.laws.neural import Gradients
+from pliant.learn.native.dense import DenseShape, Layout
+from pliant.learn.native.packed import Dense
 
 NEVER = 1e6  # output for a limit that no strain meets
 

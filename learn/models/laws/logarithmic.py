@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import warp as wp
 
-from learn.models.laws.flow import BRISK, FLOOR, UNIT, flow_of, flow_of_vjp
-from learn.native import plastic
-from learn.pointwise import Assembly, Features
-from sim.linalg.spectral import (
+from pliant.learn.models.laws.flow import BRISK, FLOOR, UNIT, flow_of, flow_of_vjp
+from pliant.learn.native import plastic
+from pliant.learn.pointwise import Assembly, Features
+from pliant.sim.linalg.spectral import (
     exponential_quotients,
     in_eigenbasis,
     logarithmic_strain,
@@ -20,10 +20,10 @@ from sim.linalg.spectral import (
     spectral_vjp,
     strain_quotients,
 )
-from sim.materials import Hencky
-from sim.materials.base import attach_return_map_vjp
-from sim.materials.radial_return import deviator, exponentials
-from sim.precision import Precision
+from pliant.sim.materials import Hencky
+from pliant.sim.materials.base import attach_return_map_vjp
+from pliant.sim.materials.radial_return import deviator, exponentials
+from pliant.sim.precision import Precision
 
 ROOT_6 = math.sqrt(6.0)
 FINE = 100.0  # shares of the strain scale that are told apart

@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 import torch
 
-from learn.models.laws.entries import NO_FEATURES
-from learn.models.laws.logarithmic import HENCKY_STRESS
-from learn.models.laws.neural import Gradients, NeuralLaw
-from learn.models.laws.strain import GREEN_STRESS
-from learn.native.packed import Dense
-from sim.checks import positive
+from pliant.learn.models.laws.entries import NO_FEATURES
+from pliant.learn.models.laws.logarithmic import HENCKY_STRESS
+from pliant.learn.models.laws.neural import Gradients, NeuralLaw
+from pliant.learn.models.laws.strain import GREEN_STRESS
+from pliant.learn.native.packed import Dense
+from pliant.sim.checks import positive
 
 
 class ModuliLaw(NeuralLaw):

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch.autograd.function import once_differentiable
 
-from learn.native.packed import NativeNetwork
-from learn.pointwise import Assembly, Features
+from pliant.learn.native.packed import NativeNetwork
+from pliant.learn.pointwise import Assembly, Features
 
 Gradients = Sequence[torch.Tensor]
 

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 import torch
 
-from learn.models.laws.dense import DenseNetwork
-from learn.models.laws.neural import Gradients, NeuralLaw
-from learn.models.laws.strain import ROTATED_CORRECTION, ROTATED_STRESS, STRETCHES_STRAIN_VOLUME
-from learn.native.packed import Dense
-from sim.checks import positive
+from pliant.learn.models.laws.dense import DenseNetwork
+from pliant.learn.models.laws.neural import Gradients, NeuralLaw
+from pliant.learn.models.laws.strain import ROTATED_CORRECTION, ROTATED_STRESS, STRETCHES_STRAIN_VOLUME
+from pliant.learn.native.packed import Dense
+from pliant.sim.checks import positive
 
 SIZES = (13, 64, 64, 9)
 

@@ -4,11 +4,11 @@ from typing import Any, ClassVar
 
 import torch
 
-from learn.models.laws.dense import DenseNetwork
-from learn.models.laws.direct import DirectNetwork
-from learn.models.laws.entries import CORRECTION, ENTRIES, FIRST_PIOLA_STRESS
-from learn.models.laws.neural import Gradients, NeuralLaw
-from learn.native.packed import Dense
+from pliant.learn.models.laws.dense import DenseNetwork
+from pliant.learn.models.laws.direct import DirectNetwork
+from pliant.learn.models.laws.entries import CORRECTION, ENTRIES, FIRST_PIOLA_STRESS
+from pliant.learn.models.laws.neural import Gradients, NeuralLaw
+from pliant.learn.native.packed import Dense
 
 SIZES = (9, 64, 64, 9)
 

@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from learn.models.laws.direct import DirectNetwork
-from learn.models.laws.strain import ROTATED_STRESS, STRETCH
+from pliant.learn.models.laws.direct import DirectNetwork
+from pliant.learn.models.laws.strain import ROTATED_STRESS, STRETCH
 
 
 class PolarNetwork(DirectNetwork):

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from learn.models.laws.hyperelastic import REST
-from learn.models.laws.neural import Gradients, NeuralLaw
-from learn.models.laws.strain import INVARIANT_STRESS, STRETCH_INVARIANTS
-from sim.checks import positive
+from pliant.learn.models.laws.hyperelastic import REST
+from pliant.learn.models.laws.neural import Gradients, NeuralLaw
+from pliant.learn.models.laws.strain import INVARIANT_STRESS, STRETCH_INVARIANTS
+from pliant.sim.checks import positive
 
 # Rows: powers of the position in a knot interval; columns: the four uniform cubic B-splines that live there, times 6.
 CUBIC = ((1.0, 4.0, 1.0, 0.0), (-3.0, 0.0, 3.0, 0.0), (3.0, -6.0, 3.0, 0.0), (-1.0, 3.0, -3.0, 1.0))

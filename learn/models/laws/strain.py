@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import warp as wp
 
-from learn.native import strain as lanes
-from learn.pointwise import Assembly, Features
-from sim.linalg.eigen import symmetric_eigen
-from sim.linalg.matrix import cofactor, spherical
-from sim.linalg.polar import polar_factors, polar_rotation, polar_vjp
-from sim.precision import Precision
+from pliant.learn.native import strain as lanes
+from pliant.learn.pointwise import Assembly, Features
+from pliant.sim.linalg.eigen import symmetric_eigen
+from pliant.sim.linalg.matrix import cofactor, spherical
+from pliant.sim.linalg.polar import polar_factors, polar_rotation, polar_vjp
+from pliant.sim.precision import Precision
 
 PLASTIC_SCALE = 1e-3  # of the correction of a learned return map
 

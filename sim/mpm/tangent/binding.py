@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from sim.colliders.kinematics import FRAME, POSE
-from sim.errors import InputError
-from sim.mpm.binding import Binding, BoundBody
-from sim.mpm.state import FIELDS, SHAPES
-from sim.mpm.tangent.laws import law_tangents
+from pliant.sim.colliders.kinematics import FRAME, POSE
+from pliant.sim.errors import InputError
+from pliant.sim.mpm.binding import Binding, BoundBody
+from pliant.sim.mpm.state import FIELDS, SHAPES
+from pliant.sim.mpm.tangent.laws import law_tangents
 
 
 @dataclasses.dataclass

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import warp as wp
 
-from sim.colliders.kinematics import FRAME, POSE, interpolate
-from sim.mpm.contact import contact_contraction, solid_struct
-from sim.mpm.grid import distance_cell, node_contact, node_copies, node_place, wall_filter
-from sim.mpm.transfers import STEP, grid_struct
-from sim.precision import Precision
+from pliant.sim.colliders.kinematics import FRAME, POSE, interpolate
+from pliant.sim.mpm.contact import contact_contraction, solid_struct
+from pliant.sim.mpm.grid import distance_cell, node_contact, node_copies, node_place, wall_filter
+from pliant.sim.mpm.transfers import STEP, grid_struct
+from pliant.sim.precision import Precision
 
 
 class GridTangents(NamedTuple):

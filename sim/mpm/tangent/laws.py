@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import warp as wp
 
-from sim.materials.base import Material
-from sim.mpm.muscle import entry
-from sim.mpm.transfers import READ, STEP, WRITE
-from sim.precision import Precision
+from pliant.sim.materials.base import Material
+from pliant.sim.mpm.muscle import entry
+from pliant.sim.mpm.transfers import READ, STEP, WRITE
+from pliant.sim.precision import Precision
 
 
 class LawTangents(NamedTuple):

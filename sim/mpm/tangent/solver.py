@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from sim.model import Model
-from sim.mpm.binding import Binding
-from sim.mpm.solver import MPMSolver
-from sim.mpm.state import State
-from sim.mpm.tangent.binding import TangentBinding
-from sim.mpm.tangent.grid import grid_tangents
-from sim.mpm.tangent.laws import law_tangents, muscle_tangent
-from sim.mpm.tangent.transfers import transfer_tangents
-from sim.program import Program
-from sim.status import Code, SimulationError, Status
+from pliant.sim.model import Model
+from pliant.sim.mpm.binding import Binding
+from pliant.sim.mpm.solver import MPMSolver
+from pliant.sim.mpm.state import State
+from pliant.sim.mpm.tangent.binding import TangentBinding
+from pliant.sim.mpm.tangent.grid import grid_tangents
+from pliant.sim.mpm.tangent.laws import law_tangents, muscle_tangent
+from pliant.sim.mpm.tangent.transfers import transfer_tangents
+from pliant.sim.program import Program
+from pliant.sim.status import Code, SimulationError, Status
 
 SLOTS = 64  # states kept at a time
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import warp as wp
 
-from sim.mpm.stencil import stencil_loops
-from sim.mpm.transfers import READ, WRITE, grid_struct, moment_matrix, stencil
-from sim.precision import Precision
+from pliant.sim.mpm.stencil import stencil_loops
+from pliant.sim.mpm.transfers import READ, WRITE, grid_struct, moment_matrix, stencil
+from pliant.sim.precision import Precision
 
 
 class TransferTangents(NamedTuple):

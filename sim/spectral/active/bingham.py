@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.special import i0e, i1e
 
-from sim.spectral.active.closures import FactorClosure
-from sim.spectral.arrays import Arrays
+from pliant.sim.spectral.active.closures import FactorClosure
+from pliant.sim.spectral.arrays import Arrays
 
 DEGREE = 40  # of the polynomial in x = s^2; its error is 1e-10
 NEWTON_STEPS = 60

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from sim.spectral.arrays import Arrays
+from pliant.sim.spectral.arrays import Arrays
 
 Spacing = tuple[float, ...]
 

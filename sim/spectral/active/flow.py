@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.spectral.active.rate import ActiveRate
-from sim.spectral.arrays import complex_of
-from sim.spectral.transform import Transform
+from pliant.sim.errors import InputError
+from pliant.sim.spectral.active.rate import ActiveRate
+from pliant.sim.spectral.arrays import complex_of
+from pliant.sim.spectral.transform import Transform
 
 if TYPE_CHECKING:
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.model import SpectralModel
 
 
 @dataclasses.dataclass(frozen=True)

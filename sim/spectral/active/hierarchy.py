@@ -9,8 +9,8 @@ whose rate of turning is Im(m exp(-2 i theta)) + w / 2.
 import dataclasses
 from typing import Any
 
-from sim.spectral.active.closures import real_product
-from sim.spectral.arrays import Arrays
+from pliant.sim.spectral.active.closures import real_product
+from pliant.sim.spectral.arrays import Arrays
 
 
 @dataclasses.dataclass

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.spectral.arrays import Arrays
-from sim.status import Code, Status
+from pliant.sim.spectral.arrays import Arrays
+from pliant.sim.status import Code, Status
 
 if TYPE_CHECKING:
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.model import SpectralModel
 
 RELIEF = {
     "ETDRK1": 1.35, "ETDRK2": 1.0, "ETDRK3": 0.65, "ETDRK4": 0.45, "IMEXRK4": 0.2, "SBDF1": 1.9, "SBDF2": 0.9, "SBDF3": 0.5

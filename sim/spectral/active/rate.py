@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.spectral.active.closures import Closure, Projection, outside_count, real_product
-from sim.spectral.active.hierarchy import Moments, Pulled, pack, rates, rates_vjp, unpack
-from sim.spectral.active.limit import Excess, Limit
-from sim.spectral.active.stokes import OUTER_STEPS, Stokes
-from sim.spectral.arrays import complex_of
-from sim.spectral.rate import Rate
-from sim.spectral.transform import Transform
-from sim.status import Code, Status
+from pliant.sim.spectral.active.closures import Closure, Projection, outside_count, real_product
+from pliant.sim.spectral.active.hierarchy import Moments, Pulled, pack, rates, rates_vjp, unpack
+from pliant.sim.spectral.active.limit import Excess, Limit
+from pliant.sim.spectral.active.stokes import OUTER_STEPS, Stokes
+from pliant.sim.spectral.arrays import complex_of
+from pliant.sim.spectral.rate import Rate
+from pliant.sim.spectral.transform import Transform
+from pliant.sim.status import Code, Status
 
 if TYPE_CHECKING:
-    from sim.spectral.binding import SpectralBinding
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.binding import SpectralBinding
+    from pliant.sim.spectral.model import SpectralModel
 
 
 @dataclasses.dataclass

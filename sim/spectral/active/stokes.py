@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.spectral.active.closures import real_product
-from sim.spectral.arrays import complex_of
-from sim.spectral.transform import LinearMap, Transform
+from pliant.sim.spectral.active.closures import real_product
+from pliant.sim.spectral.arrays import complex_of
+from pliant.sim.spectral.transform import LinearMap, Transform
 
 CG_STEPS, OUTER_STEPS = 100, 60
 TOLERANCE = {"float32": 3e-7, "float64": 1e-12}  # of the residual over the right-hand side

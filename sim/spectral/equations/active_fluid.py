@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sim.errors import InputError
-from sim.parameter import ParameterSpec
-from sim.spectral.active.bingham import BinghamClosure
-from sim.spectral.active.closures import Closure, QuadraticClosure
-from sim.spectral.active.rate import ActiveRate
-from sim.spectral.equation import Derived, Equation, Field, Parameters, Value, identity
-from sim.spectral.grid import Grid
-from sim.spectral.transform import Rows, Transform
+from pliant.sim.errors import InputError
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.spectral.active.bingham import BinghamClosure
+from pliant.sim.spectral.active.closures import Closure, QuadraticClosure
+from pliant.sim.spectral.active.rate import ActiveRate
+from pliant.sim.spectral.equation import Derived, Equation, Field, Parameters, Value, identity
+from pliant.sim.spectral.grid import Grid
+from pliant.sim.spectral.transform import Rows, Transform
 
 if TYPE_CHECKING:
-    from sim.spectral.binding import SpectralBinding
-    from sim.spectral.model import SpectralModel
+    from pliant.sim.spectral.binding import SpectralBinding
+    from pliant.sim.spectral.model import SpectralModel
 
 CLOSURES: dict[str, type[Closure]] = {"bingham": BinghamClosure, "quadratic": QuadraticClosure}
 

@@ -3,9 +3,9 @@
 import dataclasses
 from typing import Any, ClassVar
 
-from sim.parameter import ParameterSpec
-from sim.spectral.equation import Equation, Field, Parameters, Value
-from sim.spectral.grid import Grid
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.spectral.equation import Equation, Field, Parameters, Value
+from pliant.sim.spectral.grid import Grid
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sim.parameter import ParameterSpec
-from sim.spectral.arrays import Arrays
-from sim.spectral.equation import Equation, Field, Parameters, Value
-from sim.spectral.grid import Grid
-from sim.spectral.transform import Rows
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.spectral.arrays import Arrays
+from pliant.sim.spectral.equation import Equation, Field, Parameters, Value
+from pliant.sim.spectral.grid import Grid
+from pliant.sim.spectral.transform import Rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Any, ClassVar
 
-from sim.parameter import ParameterSpec
-from sim.spectral.equation import Parameters, Value
-from sim.spectral.equations.self_advection import SelfAdvection
-from sim.spectral.grid import Grid
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.spectral.equation import Parameters, Value
+from pliant.sim.spectral.equations.self_advection import SelfAdvection
+from pliant.sim.spectral.grid import Grid
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sim.parameter import ParameterSpec
-from sim.spectral.arrays import Arrays
-from sim.spectral.equation import Derived, Equation, Field, Parameters, Value
-from sim.spectral.equations.navier_stokes_2d import check_forcing
-from sim.spectral.grid import Grid
-from sim.spectral.stokes import projection
-from sim.spectral.transform import Rows
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.spectral.arrays import Arrays
+from pliant.sim.spectral.equation import Derived, Equation, Field, Parameters, Value
+from pliant.sim.spectral.equations.navier_stokes_2d import check_forcing
+from pliant.sim.spectral.grid import Grid
+from pliant.sim.spectral.stokes import projection
+from pliant.sim.spectral.transform import Rows
 
 PAIRS = ((0, 1), (0, 2), (1, 2))  # of axes, for the products u_i u_j
 

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Any, ClassVar
 
-from sim.parameter import ParameterSpec
-from sim.spectral.arrays import Arrays
-from sim.spectral.equation import Field, Parameters, Value
-from sim.spectral.equations.navier_stokes_2d import NavierStokes2D, transport, transport_vjp, velocity
-from sim.spectral.grid import Grid
-from sim.spectral.transform import Rows
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.spectral.arrays import Arrays
+from pliant.sim.spectral.equation import Field, Parameters, Value
+from pliant.sim.spectral.equations.navier_stokes_2d import NavierStokes2D, transport, transport_vjp, velocity
+from pliant.sim.spectral.grid import Grid
+from pliant.sim.spectral.transform import Rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

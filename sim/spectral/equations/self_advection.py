@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Any, ClassVar
 
-from sim.spectral.arrays import Arrays
-from sim.spectral.equation import Equation, Field, Parameters
-from sim.spectral.grid import Grid
-from sim.spectral.transform import Rows
+from pliant.sim.spectral.arrays import Arrays
+from pliant.sim.spectral.equation import Equation, Field, Parameters
+from pliant.sim.spectral.grid import Grid
+from pliant.sim.spectral.transform import Rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

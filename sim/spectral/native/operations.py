@@ -16,8 +16,8 @@ import functools
 import numpy as np
 import warp as wp
 
-from sim.precision import Precision
-from sim.spectral.native.transform import CODE, MOST, transposition
+from pliant.sim.precision import Precision
+from pliant.sim.spectral.native.transform import CODE, MOST, transposition
 
 REGISTER = 32  # bytes that are worked on at once
 TERMS = 12  # most products of a COMBINE

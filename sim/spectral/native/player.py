@@ -4,12 +4,12 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sim.spectral.native.operations import Operation
-from sim.spectral.native.recording import RecordingArrays
-from sim.spectral.native.tape import Tape
+from pliant.sim.spectral.native.operations import Operation
+from pliant.sim.spectral.native.recording import RecordingArrays
+from pliant.sim.spectral.native.tape import Tape
 
 if TYPE_CHECKING:
-    from sim.spectral.solver import SpectralSolver
+    from pliant.sim.spectral.solver import SpectralSolver
 
 
 class Player:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sim.precision import Precision
-from sim.spectral import fft
-from sim.spectral.arrays import HostArrays, complex_of
-from sim.spectral.native.operations import Operation
-from sim.spectral.native.tape import Tape
-from sim.spectral.native.transform import factors
+from pliant.sim.precision import Precision
+from pliant.sim.spectral import fft
+from pliant.sim.spectral.arrays import HostArrays, complex_of
+from pliant.sim.spectral.native.operations import Operation
+from pliant.sim.spectral.native.tape import Tape
+from pliant.sim.spectral.native.transform import factors
 
 
 class NotRecordable(Exception):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import warp as wp
 
-from sim.precision import Precision
-from sim.spectral.native.operations import REGISTER, TERMS, Layout, Operation, group_count, replay_kernel
-from sim.spectral.native.transform import tables
+from pliant.sim.precision import Precision
+from pliant.sim.spectral.native.operations import REGISTER, TERMS, Layout, Operation, group_count, replay_kernel
+from pliant.sim.spectral.native.transform import tables
 
 Place = list[int]
 """An operand: address, bytes from slot to slot, bytes along either axis of rows, layout."""

@@ -1,17 +1,25 @@
-"""Warp without its chatter, so that a command's own lines and its one-sentence errors can be read."""
+"""Warp without its chatter, so that a program's own lines and its one-sentence errors can be read."""
 
+import functools
 import os
 import sys
 import tempfile
 
+import warp
+
 EXPECTED = "Could not find or load the NVIDIA CUDA driver"  # said on every machine without a GPU; `pliant doctor` tells
 
 
+def hush() -> None:
+    """Keep Warp's banner and its lines about loaded modules from being printed, unless its log level was chosen by the user."""
+    if warp.config.log_level == warp.LOG_INFO:
+        warp.config.log_level = warp.LOG_WARNING
+
+
+@functools.cache
 def start_warp() -> None:
     """Initialise Warp, passing on only what its native code says beyond the absence of a GPU."""
-    import warp
-
-    warp.config.log_level = warp.LOG_WARNING
+    hush()
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile(mode="w+b") as heard:
@@ -24,4 +32,4 @@ def start_warp() -> None:
         heard.seek(0)
         for line in heard.read().decode(errors="replace").splitlines():
             if EXPECTED not in line:
-                print(line, file=sys.stderr)
+                sys.stderr.write(line + "\n")
