@@ -17,7 +17,7 @@ from pliant.sim.mpm.transfers import STEP, grid_struct
 from pliant.sim.precision import Precision
 
 OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL = 0, 1, 2, 3
-WALL_CELLS = 3  # nodes closer than this to a face of the grid belong to the wall
+WALL_CELLS = 3  # cells beyond a face of `extent`; their nodes, and the one on the face, belong to the wall
 
 
 class GridUpdate(NamedTuple):
@@ -38,9 +38,9 @@ def wall_filter(p: Precision) -> wp.Function:
         """0 pass, 1 blocks this axis, 2 blocks every axis."""
         mode = int(0)
         inward = v
-        if index < wp.static(WALL_CELLS):
+        if index <= wp.static(WALL_CELLS):
             mode = low
-        elif index > count - 1 - wp.static(WALL_CELLS):
+        elif index >= count - 1 - wp.static(WALL_CELLS):
             mode = high
             inward = -v
         if mode == wp.static(STICK_WALL):
