@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 POSITION = ParameterSpec("position", "m", meaning="initial position of every particle")
 VELOCITY = ParameterSpec("velocity", "m/s", meaning="initial velocity of every particle")
-VELOCITY_GRADIENT = ParameterSpec("velocity_gradient", "1/s", meaning="initial APIC velocity gradient")
+VELOCITY_GRADIENT = ParameterSpec(
+    "velocity_gradient", "1/s", meaning="initial APIC velocity gradient: of the velocity about each particle"
+)
 DEFORMATION = ParameterSpec("deformation_gradient", "1", meaning="initial deformation gradient")
 DENSITY = ParameterSpec("density", "kg/m^3", 0.0, meaning="mass per rest volume")
 GRAVITY = ParameterSpec("gravity", "m/s^2", meaning="acceleration of every particle")

@@ -378,7 +378,8 @@ def find_device(name: str) -> wp.Device:
 def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Precision) -> Body:
     name, items, material = entry["name"], len(points), entry["material"]
     arm = points - np.asarray(entry["shape"].center)
-    velocity = entry["velocity"] + np.cross(entry["angular_velocity"], arm)
+    spin = entry["angular_velocity"]
+    velocity = entry["velocity"] + np.cross(spin, arm)
 
     def given(spec: ParameterSpec, value: Any, components: int = 0) -> Any:
         full = _per_item(f"{name}.{spec.name}", value, batch, items, components)
@@ -387,7 +388,7 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
     parameters = [
         given(POSITION, points, 1),
         given(VELOCITY, velocity, 1),
-        given(VELOCITY_GRADIENT, np.zeros((3, 3)), 2),
+        given(VELOCITY_GRADIENT, np.cross(np.eye(3), spin), 2),  # rows e_i x w: its product with an arm r is w x r
         given(DEFORMATION, np.eye(3), 2),
         given(DENSITY, entry["density"]),
     ]
