@@ -25,7 +25,7 @@ def reference_scene(material) -> Scene:
 
 def busy_scene() -> Scene:
     """Contact with friction, a moving sphere, yielding, flow and muscles, in 200 substeps of a few hundred particles."""
-    scene = Scene(extent=((0, 0, -0.1), (1, 1, 1)), cell_size=0.1)
+    scene = Scene(extent=((-0.1, -0.1, -0.2), (1.1, 1.1, 1.1)), cell_size=0.1)
     soft = NeoHookean(youngs_modulus=2e4, poissons_ratio=0.3)
     clay = VonMises(youngs_modulus=3e4, poissons_ratio=0.3, yield_stress=300.0)
     scene.add_mpm(
