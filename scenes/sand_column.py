@@ -36,7 +36,7 @@ LAYERS = ((0.93, 0.78, 0.47), (0.72, 0.42, 0.25), (0.95, 0.86, 0.66), (0.80, 0.5
 def build() -> sim.Scene:
     """Five coloured layers of the same sand between smooth walls, on a rough floor."""
     walls = {"x-": "slip", "y-": "slip", "y+": "slip"}
-    scene = sim.Scene(extent=((0.0, 0.0, -0.024), (0.4, WIDTH, 0.15)), cell_size=CELL, walls=walls)
+    scene = sim.Scene(extent=((0.0, 0.0, -0.024), (0.4, WIDTH, 0.152)), cell_size=CELL, walls=walls)
     sine = math.sin(PLANE_STRAIN_ANGLE)
     angle = math.asin(3.0 * sine / (2.0 * math.sqrt(3.0) + sine))
     sand = materials.DruckerPrager(youngs_modulus=2e5, poissons_ratio=0.2, friction_angle=angle)

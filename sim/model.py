@@ -14,6 +14,7 @@ from pliant.sim.mpm.binding import Binding
 from pliant.sim.mpm.contact import solid_struct
 from pliant.sim.mpm.frames import ParticleFrames
 from pliant.sim.mpm.leaks import can_flow, leaks
+from pliant.sim.mpm.placement import walls_beside_extent
 from pliant.sim.mpm.solver import MPMSolver
 from pliant.sim.mpm.state import FIELDS, SHAPES, State
 from pliant.sim.mpm.transfers import grid_struct
@@ -207,7 +208,8 @@ class Model(BaseModel):
     def warnings(self) -> tuple[str, ...]:
         """Sentences about what makes every run doubtful; the status of each repeats them."""
         flows = any(can_flow(body.material, self.precision) for body in self.bodies)
-        return leaks(self.colliders, self._volumes, self.grid_spec, flows=flows)
+        moved = walls_beside_extent(self.description["extent"], self.grid_spec)
+        return (*moved, *leaks(self.colliders, self._volumes, self.grid_spec, flows=flows))
 
     @cached_property
     def _volumes(self) -> dict[int, Any]:

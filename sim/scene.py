@@ -34,7 +34,8 @@ from pliant.sim.model import (
     make_parameter,
     pose_of,
 )
-from pliant.sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL, WALL_CELLS
+from pliant.sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL
+from pliant.sim.mpm.placement import bounds_of, fitting_spacing, place_nodes
 from pliant.sim.parameter import ParameterSpec
 from pliant.sim.precision import Precision, precision
 from pliant.sim.quiet import start_warp
@@ -59,7 +60,9 @@ class Scene:
         gravity: acceleration [3] m/s^2.
         extent: (lower [3], upper [3]) corners of the space material can move in [m]; walls stand on its faces.
             Default: the bodies' bounds enlarged by their size on every side.
-        cell_size: spacing of the grid [m]; default: twice the smallest particle spacing.
+        cell_size: spacing of the grid [m]; default: twice the smallest particle spacing, or what near it (0.8 to 1.25 of it)
+            divides the extent between walls. A wall stands on nodes: where the extent is no multiple of the cell, the upper
+            one stands up to a cell further out, and the model warns of it.
         walls: "separating" (slide along, leave freely), "slip", "stick" or "open", or a dict by face ("x-", ..., "z+").
         mass_floor: mass [kg] added to a node's when its momentum becomes a velocity, which calms nearly empty nodes;
             0 conserves momentum to round-off.
@@ -303,12 +306,12 @@ class Scene:
         return name
 
     def _grid(self, points: list[np.ndarray], batch: int, particles: int, device: wp.Device) -> GridSpec:
+        modes = tuple(WALLS[w] for w in self.walls)
         dx = self.cell_size or 2.0 * min(entry["spacing"] for entry in self.bodies)
-        everything = np.concatenate(points)
-        lower, upper = everything.min(axis=0), everything.max(axis=0)
-        size = max(float((upper - lower).max()), 4 * dx)
-        extent = self.extent or (lower - size, upper + size)
-        counts = np.ceil((extent[1] - extent[0]) / dx - 1e-6) + 1 + 2 * WALL_CELLS
+        if self.cell_size is None and self.extent is not None:
+            dx = fitting_spacing(*self.extent, modes, dx)
+        extent = bounds_of(points, dx) if self.extent is None else self.extent
+        first, counts = place_nodes(*extent, modes, dx)
         total = math.prod(counts.tolist()) * batch
         needed = NODE_BYTES * total + PARTICLE_BYTES * float(particles)
         if total > MAX_NODES or needed > device_memory(device):
@@ -317,9 +320,8 @@ class Scene:
                 f"{needed / 1e9:.2g} GB, which {device} does not have, or exceed {MAX_NODES} nodes; enlarge `cell_size`, "
                 "or shrink `extent` or the batch."
             )
-        lower = np.asarray(extent[0]) - WALL_CELLS * dx
         nodes = (int(counts[0]), int(counts[1]), int(counts[2]))
-        return GridSpec(lower, dx, nodes, tuple(WALLS[w] for w in self.walls), self.mass_floor)
+        return GridSpec(first, dx, nodes, modes, self.mass_floor)
 
     def _check_inside(self, points: list[np.ndarray], grid: GridSpec) -> None:
         low = grid.lower + 0.5 * grid.spacing
