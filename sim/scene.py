@@ -308,10 +308,10 @@ class Scene:
     def _grid(self, points: list[np.ndarray], batch: int, particles: int, device: wp.Device) -> GridSpec:
         modes = tuple(WALLS[w] for w in self.walls)
         dx = self.cell_size or 2.0 * min(entry["spacing"] for entry in self.bodies)
+        lower, upper = bounds_of(points, dx) if self.extent is None else self.extent
         if self.cell_size is None and self.extent is not None:
-            dx = fitting_spacing(*self.extent, modes, dx)
-        extent = bounds_of(points, dx) if self.extent is None else self.extent
-        first, counts = place_nodes(*extent, modes, dx)
+            dx = fitting_spacing(lower, upper, modes, dx)
+        first, counts = place_nodes(lower, upper, modes, dx)
         total = math.prod(counts.tolist()) * batch
         needed = NODE_BYTES * total + PARTICLE_BYTES * float(particles)
         if total > MAX_NODES or needed > device_memory(device):

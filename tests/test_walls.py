@@ -111,7 +111,10 @@ def test_a_wall_that_cannot_stand_where_it_was_put_is_told():
         off = np.flatnonzero(high - upper > 1e-9)
         assert len(off) == len(warnings) > 0 and (high - upper >= -1e-9).all()
         for axis, sentence in zip(off, warnings, strict=True):
-            assert f"upper wall along {'xyz'[axis]} stands at {high[axis]:.4g} m instead of {upper[axis]:.4g} m" in sentence
+            assert (
+                f"upper wall along {'xyz'[axis]} stands at {high[axis]:.4g} m instead of {upper[axis]:.4g} m"
+                in sentence
+            )
 
 
 def test_an_extent_that_was_not_given_warns_of_nothing():

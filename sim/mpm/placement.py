@@ -37,7 +37,9 @@ def fitting_spacing(lower: np.ndarray, upper: np.ndarray, walls: tuple[int, ...]
     return float(fitting[np.abs(np.log(fitting / wanted)).argmin()]) if len(fitting) else wanted
 
 
-def place_nodes(lower: np.ndarray, upper: np.ndarray, walls: tuple[int, ...], dx: float) -> tuple[np.ndarray, np.ndarray]:
+def place_nodes(
+    lower: np.ndarray, upper: np.ndarray, walls: tuple[int, ...], dx: float
+) -> tuple[np.ndarray, np.ndarray]:
     """The first node [3] m and the number of nodes [3] of a grid with the faces of an extent on nodes.
 
     A face that cannot lie on one beside its opposite lies on the next node outward: the upper one, or the lower one where
