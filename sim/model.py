@@ -85,7 +85,7 @@ class GridSpec:
         return {**dataclasses.asdict(self), "lower": self.lower.tolist()}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Model(BaseModel):
     """Everything about a scene that does not change while it runs. Made by `Scene.build`."""
 
