@@ -1,7 +1,7 @@
 """A scene made ready to run: frozen arrays, laws and named parameters on one device in one precision."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ class GridSpec:
         return {**dataclasses.asdict(self), "lower": self.lower.tolist()}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Model(BaseModel):
     """Everything about a scene that does not change while it runs. Made by `Scene.build`."""
 
@@ -101,6 +101,7 @@ class Model(BaseModel):
     bodies: tuple[Body, ...]
     colliders: tuple[Collider, ...]
     gravity: Parameter
+    at_start: tuple[str, ...] = ()
 
     @property
     def particle_count(self) -> int:
@@ -209,12 +210,17 @@ class Model(BaseModel):
         """Sentences about what makes every run doubtful; the status of each repeats them."""
         flows = any(can_flow(body.material, self.precision) for body in self.bodies)
         moved = walls_beside_extent(self.description["extent"], self.grid_spec)
-        return (*moved, *leaks(self.colliders, self._volumes, self.grid_spec, flows=flows))
+        return (*moved, *self.at_start, *leaks(self.colliders, self._volumes, self.grid_spec, flows=flows))
 
     @cached_property
     def _volumes(self) -> dict[int, Any]:
-        meshes = {i: c.shape for i, c in enumerate(self.colliders) if hasattr(c.shape, "distance_volume")}
-        return {i: shape.distance_volume() for i, shape in meshes.items()}
+        return mesh_volumes(self.colliders, self.grid_spec.spacing)
+
+
+def mesh_volumes(colliders: Sequence[Collider], cell: float) -> dict[int, Any]:
+    """Distance volumes of the colliders that are meshes, by their number, for a grid of that cell [m]."""
+    meshes = {i: c.shape for i, c in enumerate(colliders) if hasattr(c.shape, "volume_for")}
+    return {i: shape.volume_for(cell) for i, shape in meshes.items()}
 
 
 def make_parameter(owner: str, spec: ParameterSpec, value: np.ndarray, dtype: type, **options: Any) -> Parameter:

@@ -32,9 +32,11 @@ from pliant.sim.model import (
     Model,
     MuscleModel,
     make_parameter,
+    mesh_volumes,
     pose_of,
 )
 from pliant.sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL
+from pliant.sim.mpm.overlaps import overlaps
 from pliant.sim.mpm.placement import bounds_of, fitting_spacing, place_nodes
 from pliant.sim.parameter import ParameterSpec
 from pliant.sim.precision import Precision, precision
@@ -217,6 +219,8 @@ class Scene:
         self._check_inside(points, grid)
         bodies = self._model_bodies(points, batch, p)
         self._check_time_step(positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
+        colliders = tuple(self._model_collider(entry, batch, p) for entry in self.colliders)
+        volumes = mesh_volumes(colliders, grid.spacing)
         return Model(
             description=self.to_dict(grid),
             device=where,
@@ -227,8 +231,9 @@ class Scene:
             seed=seed,
             grid_spec=grid,
             bodies=bodies,
-            colliders=tuple(self._model_collider(entry, batch, p) for entry in self.colliders),
+            colliders=colliders,
             gravity=make_parameter("", GRAVITY, np.tile(self.gravity, (batch, 1)), p.numpy, components=1),
+            at_start=overlaps(self.bodies, points, colliders, volumes, grid),
         )
 
     def to_dict(self, grid: GridSpec | None = None) -> dict:

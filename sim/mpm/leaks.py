@@ -17,7 +17,7 @@ from pliant.sim.mpm.contact import SEPARATING
 from pliant.sim.mpm.grid import OPEN, WALL_CELLS
 from pliant.sim.precision import Precision
 from pliant.sim.shapes import Box, Plane, Shape
-from pliant.sim.shapes.mesh import DistanceVolume
+from pliant.sim.shapes.volume import DistanceVolume
 
 if TYPE_CHECKING:
     from pliant.sim.model import Collider, GridSpec
