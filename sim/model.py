@@ -74,13 +74,17 @@ class Collider:
 
 @dataclasses.dataclass(frozen=True)
 class GridSpec:
-    """Where the nodes are: the first one [m], spacing [m], counts, what each of the six walls does, and the mass floor [kg]."""
+    """Where the nodes are: the first one [m], spacing [m], counts, what each of the six walls does, and the mass floor [kg].
+
+    `keep_inside` is how far within the faces of the extent positions are set back to [m], if they are.
+    """
 
     lower: np.ndarray
     spacing: float
     counts: tuple[int, int, int]
     walls: tuple[int, ...]
     mass_floor: float
+    keep_inside: float | None = None
 
     def to_dict(self) -> dict:
         return {**dataclasses.asdict(self), "lower": self.lower.tolist()}
@@ -180,6 +184,15 @@ class Model(BaseModel):
     @cached_property
     def walls(self) -> Any:
         return wp.types.vector(6, int)(*self.grid_spec.walls)
+
+    @cached_property
+    def kept_within(self) -> tuple[Any, Any] | None:
+        """Corners of the box that positions are set back into after every substep, if they are."""
+        margin, vec3 = self.grid_spec.keep_inside, self.precision.vec3
+        if margin is None:
+            return None
+        lower, upper = (np.asarray(corner, float) for corner in self.description["extent"])
+        return vec3(*(lower + margin).tolist()), vec3(*(upper - margin).tolist())
 
     @cached_property
     def distances(self) -> wp.array:

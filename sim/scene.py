@@ -14,7 +14,6 @@ from pliant.sim.atomic import write_atomically
 from pliant.sim.checks import corners, number, positive, vector
 from pliant.sim.errors import InputError
 from pliant.sim.materials import Material
-from pliant.sim.memory import device_memory
 from pliant.sim.model import (
     ACTIVATION,
     DEFORMATION,
@@ -37,7 +36,7 @@ from pliant.sim.model import (
 )
 from pliant.sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL
 from pliant.sim.mpm.overlaps import overlaps
-from pliant.sim.mpm.placement import bounds_of, fitting_spacing, place_nodes
+from pliant.sim.mpm.placement import checked_margin, place_grid, whole_counts
 from pliant.sim.parameter import ParameterSpec
 from pliant.sim.precision import Precision, precision
 from pliant.sim.quiet import start_warp
@@ -50,8 +49,6 @@ SURFACES = {"separating": 0, "slip": 1, "stick": 2}
 FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
 THREAD_THRESHOLD = 2_000  # particles from which a second CPU thread pays; benchmarks/results hold 8,000 and 64,000
 STABLE_SHARE = 0.9  # of the time an elastic wave takes to cross a cell: measured in tests/test_mpm_stability.py
-MAX_NODES = 2**29  # so that 32-bit indices reach two copies of them
-NODE_BYTES, PARTICLE_BYTES = 64, 512  # of a rollout with gradients in float32, kept states apart
 SHORTEST, LONGEST = 1e-15, 1e6  # s, of a substep: beyond, single precision loses its inverse or its motion
 
 
@@ -68,9 +65,20 @@ class Scene:
         walls: "separating" (slide along, leave freely), "slip", "stick" or "open", or a dict by face ("x-", ..., "z+").
         mass_floor: mass [kg] added to a node's when its momentum becomes a velocity, which calms nearly empty nodes;
             0 conserves momentum to round-off.
+        keep_inside: set positions back to this distance [m] within the faces of `extent` (negative: beyond them) after every
+            substep. A projection, no contact, to reproduce codes that have it: see `sim/mpm/inside.py`. Default: not done.
     """
 
-    def __init__(self, *, gravity=(0.0, 0.0, -9.81), extent=None, cell_size=None, walls="separating", mass_floor=0.0):
+    def __init__(
+        self,
+        *,
+        gravity=(0.0, 0.0, -9.81),
+        extent=None,
+        cell_size=None,
+        walls="separating",
+        mass_floor=0.0,
+        keep_inside=None,
+    ):
         self.gravity = vector("gravity", gravity)
         self.extent = None if extent is None else corners(extent)
         self.cell_size = None if cell_size is None else positive("cell_size", cell_size, NEAR, FAR)
@@ -78,6 +86,7 @@ class Scene:
         self.mass_floor = number("mass_floor", mass_floor)
         if not 0.0 <= self.mass_floor < math.inf:
             raise InputError(f"mass_floor: expected a finite number of at least 0, got {mass_floor!r}; correct it.")
+        self.keep_inside = checked_margin(keep_inside, self.extent)
         self.bodies: list[dict[str, Any]] = []
         self.colliders: list[dict[str, Any]] = []
 
@@ -245,6 +254,7 @@ class Scene:
             "cell_size": self.cell_size,
             "walls": dict(zip(FACES, self.walls, strict=True)),
             "mass_floor": self.mass_floor,
+            "keep_inside": self.keep_inside,
             "bodies": [_plain(entry) for entry in self.bodies],
             "colliders": [_plain(entry) for entry in self.colliders],
         }
@@ -260,7 +270,7 @@ class Scene:
             raise InputError(f"scene: expected a description of format {FORMAT}, got another; save it anew.")
         try:
             options = {k: data[k] for k in ("gravity", "extent", "cell_size", "walls", "mass_floor")}
-            scene = Scene(**options)
+            scene = Scene(**options, keep_inside=data.get("keep_inside"))
             for entry in data["bodies"]:
                 scene._restore_body(entry)
             for entry in data["colliders"]:
@@ -312,21 +322,10 @@ class Scene:
 
     def _grid(self, points: list[np.ndarray], batch: int, particles: int, device: wp.Device) -> GridSpec:
         modes = tuple(WALLS[w] for w in self.walls)
-        dx = self.cell_size or 2.0 * min(entry["spacing"] for entry in self.bodies)
-        lower, upper = bounds_of(points, dx) if self.extent is None else self.extent
-        if self.cell_size is None and self.extent is not None:
-            dx = fitting_spacing(lower, upper, modes, dx)
-        first, counts = place_nodes(lower, upper, modes, dx)
-        total = math.prod(counts.tolist()) * batch
-        needed = NODE_BYTES * total + PARTICLE_BYTES * float(particles)
-        if total > MAX_NODES or needed > device_memory(device):
-            raise InputError(
-                f"grid: {_short(counts)} nodes and {particles / batch:.3g} particles in each of {batch} environments need "
-                f"{needed / 1e9:.2g} GB, which {device} does not have, or exceed {MAX_NODES} nodes; enlarge `cell_size`, "
-                "or shrink `extent` or the batch."
-            )
-        nodes = (int(counts[0]), int(counts[1]), int(counts[2]))
-        return GridSpec(first, dx, nodes, modes, self.mass_floor)
+        wanted = 2.0 * min(entry["spacing"] for entry in self.bodies)
+        first, dx, counts = place_grid(points, self.extent, self.cell_size, wanted, modes)
+        nodes = whole_counts(counts, batch, particles, device)
+        return GridSpec(first, dx, nodes, modes, self.mass_floor, self.keep_inside)
 
     def _check_inside(self, points: list[np.ndarray], grid: GridSpec) -> None:
         low = grid.lower + 0.5 * grid.spacing

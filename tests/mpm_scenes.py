@@ -15,9 +15,9 @@ def reference_cube() -> np.ndarray:
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3) + 0.5
 
 
-def reference_scene(material) -> Scene:
+def reference_scene(material, **options) -> Scene:
     """The common set-up of `reference/mpm`: a cube in a box of walls that block nodes 0 to 2 and 18 to 20, gravity along -y."""
-    scene = Scene(gravity=(0, -9.8, 0), extent=((0.1,) * 3, (0.9,) * 3), cell_size=0.05, mass_floor=1e-7)
+    scene = Scene(gravity=(0, -9.8, 0), extent=((0.1,) * 3, (0.9,) * 3), cell_size=0.05, mass_floor=1e-7, **options)
     cube = Points(reference_cube(), volume=0.125)
     scene.add_mpm(cube, material, density=1000.0, spacing=REFERENCE_SPACING, name="body")
     return scene

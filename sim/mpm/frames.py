@@ -6,6 +6,7 @@ import numpy as np
 import warp as wp
 
 from pliant.sim.frames import FrameBuffers
+from pliant.sim.mpm.inside import kept_sentence
 from pliant.sim.mpm.strain_watch import StrainWatch
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ class ParticleFrames(FrameBuffers):
         self.strains.begin()
 
     def warnings(self, first_step: int) -> tuple[str, ...]:
-        return (*self.rollout.model.warnings, *self.strains.warnings(first_step))
+        model = self.rollout.model
+        kept = kept_sentence(int(self.rollout.solver.work.kept.numpy().sum()), model.grid_spec.keep_inside or 0.0)
+        return (*model.warnings, *kept, *self.strains.warnings(first_step))
 
     def capture(self, frame: int, step: int, slot: int) -> None:
         """Copy the state in a slot, the poses and the mean wrench since the last frame."""

@@ -1,9 +1,14 @@
 """Where the nodes of the grid lie: its spacing, and faces of `extent` on nodes, because a wall can stand only there."""
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import warp as wp
 
+from pliant.sim.checks import number
+from pliant.sim.errors import InputError
+from pliant.sim.memory import device_memory
 from pliant.sim.mpm.grid import OPEN, WALL_CELLS
 
 if TYPE_CHECKING:
@@ -12,7 +17,61 @@ if TYPE_CHECKING:
 SMALLEST, LARGEST = 0.8, 1.25  # of the wanted spacing: what a cell may become so that it divides the extent
 WHOLE = 1e-6  # cells: how far from a whole number of them a length may be that counts as a multiple
 MOST_CELLS = 100_000  # along a side; more are refused for their memory
+MAX_NODES = 2**29  # so that 32-bit indices reach two copies of them
+NODE_BYTES, PARTICLE_BYTES = 64, 512  # of a rollout with gradients in float32, kept states apart
 SIDES = ("x", "y", "z")
+
+
+def place_grid(
+    points: list[np.ndarray],
+    extent: tuple[np.ndarray, np.ndarray] | None,
+    cell_size: float | None,
+    wanted: float,
+    walls: tuple[int, ...],
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """The first node [3] m, the spacing [m] and the number of nodes along each axis, which may be too many.
+
+    Args:
+        points: of the bodies, [n, 3] each; the extent, where it is not given, is theirs.
+        wanted: what the spacing should be near, where it is not given [m].
+        walls: what each of the six does.
+    """
+    dx = cell_size or wanted
+    lower, upper = bounds_of(points, dx) if extent is None else extent
+    if cell_size is None and extent is not None:
+        dx = fitting_spacing(lower, upper, walls, dx)
+    first, counts = place_nodes(lower, upper, walls, dx)
+    return first, dx, counts
+
+
+def whole_counts(counts: np.ndarray, batch: int, particles: int, device: wp.Device) -> tuple[int, int, int]:
+    """The counts as whole numbers; `InputError` when nodes and particles of all environments exceed the device."""
+    total = math.prod(counts.tolist()) * batch
+    needed = NODE_BYTES * total + PARTICLE_BYTES * float(particles)
+    if total > MAX_NODES or needed > device_memory(device):
+        nodes = ", ".join(f"{count:.3g}" for count in counts)
+        raise InputError(
+            f"grid: ({nodes}) nodes and {particles / batch:.3g} particles in each of {batch} environments need "
+            f"{needed / 1e9:.2g} GB, which {device} does not have, or exceed {MAX_NODES} nodes; enlarge `cell_size`, "
+            "or shrink `extent` or the batch."
+        )
+    return int(counts[0]), int(counts[1]), int(counts[2])
+
+
+def checked_margin(margin: Any, extent: tuple[np.ndarray, np.ndarray] | None) -> float | None:
+    """The distance within the faces of the extent that positions are kept at; `InputError` where it leaves no room."""
+    if margin is None:
+        return None
+    made = number("keep_inside", margin)
+    room = math.inf if extent is None else 0.5 * float((extent[1] - extent[0]).min())
+    if extent is None or not -math.inf < made < room:
+        expected = (
+            "an `extent` to keep positions in"
+            if extent is None
+            else f"a distance [m] below {room:.3g}, half the extent"
+        )
+        raise InputError(f"keep_inside: expected {expected}, got {margin!r}; correct it.")
+    return made
 
 
 def bounds_of(points: list[np.ndarray], dx: float) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ import warp as wp
 from pliant.sim.colliders.kinematics import FRAME, kinematics
 from pliant.sim.mpm.binding import Binding
 from pliant.sim.mpm.grid import grid_update
+from pliant.sim.mpm.inside import keep_kernels
 from pliant.sim.mpm.muscle import muscle_kernels
 from pliant.sim.mpm.state import StateArray
 from pliant.sim.mpm.transfers import transfers
@@ -59,6 +60,7 @@ class Workspace:
         self.tau = new(particles, dtype=p.mat33)
         self.frames = new(frames, dtype=p.vector(FRAME))
         self.wrench = new(frames * threads, dtype=p.vector(6))
+        self.kept = new(threads, dtype=wp.int64)  # positions set back
         if gradient:
             self.dvelocity = new(nodes * threads, dtype=p.vec4)
             self.dnodes = new(nodes, dtype=p.vec4)
@@ -91,6 +93,7 @@ class MPMSolver:
         groups += [self._kinematics] if self.model.colliders else []
         groups += [(_tick_kernel(), *((barrier_kernel(),) if self.threads > 1 else ()))]
         groups += [muscle_kernels(self.model.precision)] if any(body.muscle for body in self.binding.bodies) else []
+        groups += [keep_kernels(self.model.precision)] if self.model.kept_within else []
         kernels = [k for group in groups for k in group if k is not None and (gradient or "vjp" not in k.key)]
         modules = list({id(k.module): k.module for k in kernels}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=COMPILERS)
@@ -101,6 +104,7 @@ class MPMSolver:
     def begin(self, first_step: int) -> None:
         """Nothing has failed yet; no force depends on the time at which a run starts."""
         self.work.status.zero_()
+        self.work.kept.zero_()
 
     def reset(self) -> None:
         """Clear the grid."""
@@ -180,6 +184,11 @@ class MPMSolver:
             program, self._transfers.g2p, 0, m.particle_count, m.particle_count,
             lambda first, t: [m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, self._status(t)],
         )  # fmt: skip
+        if m.kept_within:
+            self._each(
+                program, keep_kernels(m.precision).keep, 0, m.particle_count, m.particle_count,
+                lambda first, t: [*m.kept_within, first, m.particle_count, t, w.clock, s["position"], w.kept],
+            )  # fmt: skip
 
     def _return_maps(self, program: Program) -> None:
         m, _, w, s, _ = self._arrays()
@@ -289,6 +298,11 @@ class MPMSolver:
                         a["deformation_gradient"], body.dcoefficients,
                     ],
                 )  # fmt: skip
+        if m.kept_within:
+            self._each(
+                program, keep_kernels(m.precision).keep_vjp, 0, m.particle_count, m.particle_count,
+                lambda first, t: [*m.kept_within, first, m.particle_count, w.clock, s["position"], a["position"]],
+            )  # fmt: skip
         state = [s["position"], s["velocity"], C, F]
         adjoint = [a["position"], a["velocity"], a["velocity_gradient"], a["deformation_gradient"]]
         self._each(

@@ -18,6 +18,7 @@ import warp as wp
 
 from pliant.sim.model import Model
 from pliant.sim.mpm.binding import Binding
+from pliant.sim.mpm.inside import keep_kernels
 from pliant.sim.mpm.solver import MPMSolver
 from pliant.sim.mpm.state import State
 from pliant.sim.mpm.tangent.binding import TangentBinding
@@ -123,6 +124,13 @@ class TangentSolver(MPMSolver):
                 dot.state["position"], dot.state["velocity"], dot.state["velocity_gradient"], F_dot,
             ],
         )  # fmt: skip
+        if m.kept_within:
+            self._each(
+                program, keep_kernels(m.precision).keep_tangent, 0, m.particle_count, m.particle_count,
+                lambda first, t: [
+                    *m.kept_within, first, m.particle_count, dot.count, w.clock, s["position"], dot.state["position"],
+                ],
+            )  # fmt: skip
         for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
             kernel = law_tangents(body.law, m.precision).return_map
             if kernel is not None:
