@@ -8,6 +8,7 @@ import numpy as np
 from pliant.sim.errors import InputError
 from pliant.sim.spectral.arrays import complex_of
 from pliant.sim.spectral.integrators import find_integrator
+from pliant.sim.spectral.stability import FalseGrowth, false_growth
 from pliant.sim.spectral.state import HISTORY, SpectralState
 from pliant.sim.spectral.weights import Weights
 
@@ -32,6 +33,7 @@ class SpectralBinding:
         self._linear_values: list[np.ndarray] | None = None
         self.points: dict[str, Any] = {}
         self.weights: dict[str, Weights] = {}
+        self.growth: FalseGrowth | None = None
         self._slopes: dict[Any, list] = {}
         self._source_at: tuple[int, Any] | None = None
         self._source_room: Any = None
@@ -199,6 +201,7 @@ class SpectralBinding:
         z = model.dt * np.stack(made)
         if z.dtype.kind == "c" and not z.imag.any():
             z = z.real
+        self.growth = false_growth(model, z)
         names = [model.integrator.name, *([model.integrator.starter] if model.integrator.starter else [])]
         with np.errstate(all="ignore"):  # what overflows is reported as a field that is not finite
             self.weights = {name: Weights(model, find_integrator(name), z, has_rate=self.has_rate) for name in names}

@@ -27,6 +27,11 @@ class SpectralFrames(FrameBuffers):
         }
         self._adjoints: dict[str, np.ndarray] = {}
 
+    def warnings(self, first_step: int) -> tuple[str, ...]:
+        growth = self.rollout.binding.growth
+        sentence = growth.sentence(first_step + self.rollout.steps) if growth else ""
+        return (f"{sentence}.",) if sentence else ()
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         frames = len(self.rollout.frame_steps)
         return {f"{self.model.name}.{name}": (frames, *array.shape[1:]) for name, array in self.fields.items()}

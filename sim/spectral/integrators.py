@@ -145,7 +145,7 @@ def sbdf2(z: np.ndarray, h: float) -> Table:
 
 
 def sbdf3(z: np.ndarray, h: float) -> Table:
-    """Ascher, Ruuth and Wetton (1995), eq. 25."""
+    """Ascher, Ruuth and Wetton (1995), eq. 25. For what diffuses: it makes waves grow that nothing damps, see `stability`."""
     solve = _inverse(11.0 / 6.0, z)
     past = {"u": 3.0 * solve, "u1": -1.5 * solve, "u2": 1.0 / 3.0 * solve}
     return Table((), {**past, "N0": 3.0 * h * solve, "M1": -3.0 * h * solve, "M2": h * solve})

@@ -58,7 +58,8 @@ class Watch:
         step = self._step + bad - 1 - self._slot
         field, environment = self._where(coefficients[bad][0])
         named = self._named(field, environment)
-        sentence = f"{named} is no longer finite; lower `dt`, or raise the resolution (at substep {step})."
+        remedy = self._remedy(step) or "lower `dt`, or raise the resolution"
+        sentence = f"{named} is no longer finite; {remedy} (at substep {step})."
         return Status(Code.NOT_FINITE, step, environment, f"{self.model.name}.{field}", sentence)
 
     def _first_too_fast(self, coefficients: Any, end: int) -> Status | None:
@@ -68,6 +69,11 @@ class Watch:
             if not found.ok:
                 return found
         return None
+
+    def _remedy(self, step: int) -> str:
+        """What to do where the integrator itself has made a wave grow: not to lower dt."""
+        growth = self.binding.growth
+        return growth.sentence(step) if growth else ""
 
     def _where(self, state: Any) -> tuple[str, int]:
         """The first field and environment that are not finite."""
@@ -101,6 +107,7 @@ class Watch:
         speed = float(np.linalg.norm(speeds[:, worst]))
         sentence = (
             f"{self._named(field, worst)} moves too fast for dt = {self.model.dt:.3g} s: the advective limit of "
-            f"{self.model.integrator.name} is {limit:.3g} s at a speed of {speed:.3g} m/s; lower `dt` (at substep {step})."
+            f"{self.model.integrator.name} is {limit:.3g} s at a speed of {speed:.3g} m/s; "
+            f"{self._remedy(step) or 'lower `dt`'} (at substep {step})."
         )
         return Status(Code.CFL, step, worst, f"{self.model.name}.{field}", sentence)
