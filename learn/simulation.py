@@ -7,7 +7,7 @@ import torch
 from torch.autograd import forward_ad
 
 from pliant.learn.objectives.base import Objective
-from pliant.learn.problem import Evaluation, Problem, Values, residuals_of
+from pliant.learn.problem import Evaluation, Problem, Unsuitable, Values, residuals_of
 from pliant.learn.space import Unknown
 from pliant.sim.errors import InputError
 from pliant.sim.trajectory import Trajectory
@@ -94,7 +94,7 @@ class SimulationProblem(Problem):
     def _check_tangent(self) -> None:
         if self._weights or not hasattr(self.simulator, "linearise"):
             kind = "trainable weights" if self._weights else type(self.simulator).__name__
-            raise InputError(
+            raise Unsuitable(
                 f"linearise: expected unknown parameters of a rollout alone, got {kind}; use FiniteDifference, or a method "
                 "that needs only the gradient."
             )
