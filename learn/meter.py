@@ -22,6 +22,7 @@ class Meter:
     def __init__(self, simulator_calls: int | None = None):
         self.limit = math.inf if simulator_calls is None else simulator_calls
         self.calls = 0
+        self.held = False  # whether anything inside has counted, be it nothing
         self._tokens: list[contextvars.Token] = []
 
     @property
@@ -30,6 +31,8 @@ class Meter:
         return self.limit - self.calls
 
     def __enter__(self) -> "Meter":
+        for outer in _OPEN.get():
+            outer.held = True
         self._tokens.append(_OPEN.set((*_OPEN.get(), self)))
         return self
 
@@ -41,6 +44,7 @@ def charge(calls: int) -> None:
     """Count simulator calls; whoever makes some outside a `Problem` says so here."""
     for meter in _OPEN.get():
         meter.calls += calls
+        meter.held = True
 
 
 def calls_left() -> float:

@@ -202,7 +202,8 @@ class Problem(Stateful, abc.ABC):
                 self.proven = True
             except Exception as error:
                 evaluation = self._failure(error)
-        calls = max(evaluation.simulator_calls or inside.calls or self.environments, inside.calls)
+        usual = inside.calls if inside.held else self.environments
+        calls = max(evaluation.simulator_calls or usual, inside.calls)
         charge(calls - inside.calls)
         return dataclasses.replace(evaluation, simulator_calls=calls)
 

@@ -89,7 +89,7 @@ def _backward(
                 raise Unsuitable(
                     "Pathwise: expected a loss that depends on the unknowns, got a constant; remove a detach()."
                 )
-            rows = torch.autograd.grad(losses, leaf, retain_graph=len(good) > 1)[0]
+            rows = torch.autograd.grad(losses, leaf, retain_graph=again or len(good) > 1)[0]
     except (SimulationError, *NUMERICAL) as error:
         failure = str(error)
     if failure and len(good) > 1 and calls_left() >= 2 * usual:

@@ -18,6 +18,9 @@ class Policy(torch.nn.Module, abc.ABC):
     that carries a gradient, `.log_prob` for score-function gradients, `.mode` for the action without exploration.
     """
 
+    def begin_episode(self) -> None:  # noqa: B027 - most policies remember nothing
+        """An episode begins: forget what was remembered of the last one."""
+
     @abc.abstractmethod
     def forward(self, observation: torch.Tensor, time: float) -> distributions.Distribution:
         """The distribution over actions [batch, channels]."""
@@ -60,7 +63,9 @@ class SquashedGaussian(distributions.Independent):
     def __init__(self, center: torch.Tensor, std: torch.Tensor, bounds: str):
         self._mode = squash(center, bounds)
         transform = distributions.SigmoidTransform() if bounds == "unit" else distributions.TanhTransform(cache_size=1)
-        super().__init__(distributions.TransformedDistribution(distributions.Normal(center, std), [transform]), 1)
+        normal = distributions.Normal(center, std, validate_args=False)  # checks that vmap cannot follow
+        squashed = distributions.TransformedDistribution(normal, [transform], validate_args=False)
+        super().__init__(squashed, 1, validate_args=False)
 
     @property
     def mode(self) -> torch.Tensor:
