@@ -99,7 +99,13 @@ class Controller(torch.nn.Module):
             action, gained = self._act(torch.func.functional_call(self.policy, weights, (seen[None], time)))
             return action[0], action.new_zeros(()) if gained is None else gained[0]
 
-        action, gained = torch.func.vmap(one, (axes, 0), randomness="different")(weights, seen)
+        try:
+            action, gained = torch.func.vmap(one, (axes, 0), randomness="different")(weights, seen)
+        except RuntimeError as error:  # a policy or distribution that vmap cannot follow runs one by one
+            if "vmap" not in str(error):
+                raise
+            rows = [{n: w if axes[n] is None else w[i] for n, w in weights.items()} for i in range(len(seen))]
+            action, gained = (torch.stack(p) for p in zip(*map(one, rows, seen), strict=True))
         return action, gained if self.explore else None
 
     def _act(self, distribution: torch.distributions.Distribution) -> tuple[torch.Tensor, torch.Tensor | None]:
