@@ -4,6 +4,7 @@ from pliant.learn.autograd import Simulator, linearise, simulate
 from pliant.learn.diagnose import check_gradients
 from pliant.learn.evaluation import Evaluation, Failed
 from pliant.learn.gradients import Estimate, FiniteDifference, ForwardMode, GradientEstimator, Pathwise
+from pliant.learn.identify.prior import MaximumAPosteriori
 from pliant.learn.interruption import Interrupted
 from pliant.learn.meter import Meter, charge
 from pliant.learn.method import Method, Query
@@ -35,6 +36,7 @@ __all__ = [
     "Interrupted",
     "Iteration",
     "LevenbergMarquardt",
+    "MaximumAPosteriori",
     "Meter",
     "Method",
     "Pathwise",
