@@ -1,5 +1,6 @@
-"""Learning under constraints that hold exactly: solutions of equations, differentiable in their parameters."""
+"""Learning under constraints that hold exactly: implicit layers and conservation laws."""
 
+from pliant.learn.constrain.conservation import ConstrainedGaussian, GaussianConstraint
 from pliant.learn.constrain.convergence import ConvergenceError
 from pliant.learn.constrain.implicit import ImplicitFunction, custom_fixed_point, custom_root, linear_solve
 from pliant.learn.constrain.linear_solvers import CG, GMRES, BiCGSTAB, DenseLU, LinearSolver, NormalCG
@@ -10,8 +11,10 @@ __all__ = [
     "GMRES",
     "Anderson",
     "BiCGSTAB",
+    "ConstrainedGaussian",
     "ConvergenceError",
     "DenseLU",
+    "GaussianConstraint",
     "Given",
     "ImplicitFunction",
     "LinearSolver",
