@@ -36,7 +36,7 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     s = np.hypot(order[-1, 0, ..., 0], order[-1, 0, ..., 1])
     charges = defects(order[-1, 0])
     return {
-        "median order / order of the uniform nematic [1]": float(np.median(s)) / uniform_order(),
+        "median order by the uniform nematic's / reference": float(np.median(s)) / uniform_order(),
         "defects of charge +1/2 [1]": float((charges > 0.0).sum()),
         "defects of charge -1/2 [1]": float((charges < 0.0).sum()),
         "largest change of the number of rods [1]": float(np.ptp(rods(trajectory)) / rods(trajectory)[0]),

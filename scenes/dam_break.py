@@ -38,6 +38,6 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     time = trajectory.times * math.sqrt(2.0 * 9.81 / SIDE)
     ratio = np.interp(MEASURED_T, time, front) / MEASURED_Z
     return {
-        "front / Martin and Moyce": float(ratio.mean()),
+        "front by Martin and Moyce / reference": float(ratio.mean()),
         "largest deviation": float(np.abs(ratio - 1.0).max()),
     }

@@ -39,7 +39,7 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     change = DENSITY * SIDE**3 * (9.81 * trajectory.duration + velocity[-1] - velocity[0])
     lowest = int(height.argmin())
     return {
-        "floor impulse / change of momentum": impulse / float(change),
+        "floor impulse by the change of momentum / reference": impulse / float(change),
         "largest force / weight": float(push.max() / (DENSITY * SIDE**3 * 9.81)),
         "rebound of the middle [m]": float(height[lowest:].max() - height[lowest]),
     }

@@ -29,7 +29,7 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     k = 2.0 * np.pi / LENGTH * np.arange(POINTS // 2 + 1)
     spectrum = np.abs(np.fft.rfft(u)) ** 2
     return {
-        "energy fed / taken": float((k**2 * spectrum).sum() / (k**4 * spectrum).sum()),
+        "energy fed by what is taken / reference": float((k**2 * spectrum).sum() / (k**4 * spectrum).sum()),
         "root mean square velocity [m/s]": float(u.std()),
         "mean velocity [m/s]": float(u.mean()),
     }

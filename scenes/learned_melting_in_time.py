@@ -128,6 +128,6 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     landed = int(np.searchsorted(trajectory.times, BEGIN * SETTINGS.dt))
     return {
         **twin_distances(trajectory, APART),
-        "floor impulse / change of momentum": impulse / float(gained),
+        "floor impulse by the change of momentum / reference": impulse / float(gained),
         "height of the middle after / before melting": float(height[-1] / height[min(landed, len(height) - 1)]),
     }

@@ -5,7 +5,8 @@ A scene is a file with a docstring (its first line is the description) and
     SETTINGS = Settings(dt=1e-4, steps=2000, record_every=20)       how it is run
     def build() -> sim.Scene (or a PeriodicBox)                     or build(*, seed) when something in it is random
     VARIANTS = ("jelly", "sand")                                    optional: what build(variant) takes
-    def measure(trajectory) -> dict[str, float]                     its physics, as {"rebound height [m]": 0.12}
+    def measure(trajectory) -> dict[str, float]                     its physics, as {"rebound height [m]": 0.12}; what is
+                                                                    divided by theory or experiment ends in " / reference"
     def values(rollout) -> dict[str, array]                         optional: parameter values, such as poses over time
     def run(settings, **options) -> Trajectory                      optional: how it is run where one rollout is not enough
 

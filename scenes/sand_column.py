@@ -58,6 +58,6 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     top = [np.quantile(z[np.abs(x - place) < CELL], 0.98) for place in places]
     return {
         "run-out (l - L) / L": runout,
-        "run-out / law of Lube et al.": runout / (1.2 * HEIGHT / LENGTH),
+        "run-out by the law of Lube et al. / reference": runout / (1.2 * HEIGHT / LENGTH),
         "slope of the flank [degree]": math.degrees(math.atan(-np.polyfit(places, top, 1)[0])),
     }

@@ -44,6 +44,6 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     way = {n: np.asarray(trajectory[f"{n}.position"], float)[:, 0].mean(axis=1) @ DOWN for n in ("slider", "sitter")}
     return {
         "acceleration [m/s^2]": acceleration,
-        "acceleration / Coulomb's": acceleration / (9.81 * (math.sin(ANGLE) - SLIPPERY * math.cos(ANGLE))),
+        "acceleration by Coulomb's law / reference": acceleration / (9.81 * (math.sin(ANGLE) - SLIPPERY * math.cos(ANGLE))),
         "way of the held block / of the sliding one": float(np.ptp(way["sitter"]) / np.ptp(way["slider"])),
     }

@@ -46,6 +46,6 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     gained = mass * (velocity[-1] - velocity[0])
     z = np.asarray(trajectory["block.position"], float)[:, 0, :, 2]
     return {
-        "impulse / change of momentum [1]": float((pushed + pulled)[2] / gained[2]),
+        "impulse by the change of momentum / reference": float((pushed + pulled)[2] / gained[2]),
         "height left [1]": float(np.ptp(z[-1]) / np.ptp(z[0])),
     }

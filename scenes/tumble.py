@@ -61,4 +61,4 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     arms = np.asarray(trajectory["cube.position"], float)[:, 0]
     arms = arms - arms.mean(axis=1, keepdims=True)
     thickness = np.sqrt(np.linalg.eigvalsh(arms.transpose(0, 2, 1) @ arms)[:, 0])
-    return {"fall / gravity [1]": fall / GRAVITY, "least thickness [1]": thickness.min() / thickness[0]}
+    return {"fall by gravity / reference": fall / GRAVITY, "least thickness [1]": thickness.min() / thickness[0]}

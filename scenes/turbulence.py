@@ -44,7 +44,7 @@ def measure(trajectory: sim.Trajectory) -> dict[str, float]:
     energy = 0.5 * np.divide(spectrum, k2, out=np.zeros_like(spectrum), where=k2 > 0).sum(axis=(1, 2))
     taken = np.trapezoid(2.0 * VISCOSITY * enstrophy, trajectory.times)
     return {
-        "energy lost / taken by viscosity": float((energy[0] - energy[-1]) / taken),
+        "energy lost by what viscosity takes / reference": float((energy[0] - energy[-1]) / taken),
         "energy left": float(energy[-1] / energy[0]),
         "enstrophy left": float(enstrophy[-1] / enstrophy[0]),
     }

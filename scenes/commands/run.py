@@ -1,5 +1,6 @@
 """`pliant run`: simulate a scene, print its physical numbers and save the trajectory.
 
+A number divided by what theory or experiment says stands on a line that ends in "/ reference: VALUE", for scripts to read.
 The output may be a trajectory (.npz; or .traj, a folder written while the simulation runs, for what does not fit the
 memory) or a picture of it (.png, .mp4, .gif, .html, .usd). Ctrl-C saves the frames that there are by then.
 """
