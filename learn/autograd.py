@@ -58,7 +58,8 @@ def simulate(
         values: parameter name -> tensor, array or number (see `model.parameters()` for names, units and shapes).
         policy: called at every control step (`control_every` substeps) with an `Observation`; returns the controls of
             the coming interval: "<body>.activation" [batch, groups] and "<collider>.pose" [batch, 7], the pose to
-            reach at its end.
+            reach at its end. One that has a method `begin(episode=...)` is told first whether an episode begins, or, with a
+            `first_step`, goes on.
         truncate_every: control steps after which the gradient through the state is cut (truncated backpropagation
             through time). It biases the gradient on purpose, where a chaotic horizon makes the exact one useless.
         first_step: substep at which the run begins, where it continues an earlier one from initial values taken there;
@@ -192,6 +193,9 @@ def _closed_loop(
             f"({record_every}) to divide or be a multiple of it; choose other numbers."
         )
     piece = _piece(rollout)
+    begin = getattr(policy, "begin", None)
+    if callable(begin):
+        begin(episode=first_step == 0)
     state, initial = _initial(rollout, given)
     constant = {n: v for n, v in given.items() if n not in initial}
     knots = _first_knots(rollout, constant)

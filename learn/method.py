@@ -1,7 +1,6 @@
 """What a training method is: something that can be asked for candidates and told how they did."""
 
 import abc
-import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -11,22 +10,29 @@ import torch
 from pliant.learn.gradients.base import Estimate, GradientEstimator
 from pliant.learn.problem import Problem
 from pliant.learn.space import Space
+from pliant.learn.state import Stateful
 from pliant.sim.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Query:
-    """Candidates [count, dimension] a method wants to know about; `estimator` None asks for their losses only."""
+    """Candidates [count, dimension] a method wants to know about; `estimator` None asks for their losses only.
+
+    They share their randomness, so that they can be compared, unless `common_noise` is False: then each has its own, and
+    the same candidate several times is as many samples.
+    """
 
     candidates: torch.Tensor
     estimator: GradientEstimator | None = None
+    common_noise: bool = True
 
 
-class Method(abc.ABC):
+class Method(Stateful, abc.ABC):
     """A training method: `start`, then `ask` and `tell` in turn until the budget is spent or `finished` says why not.
 
-    A method is a dataclass of its options. It keeps whatever changes in the attributes that STATE names, and draws all
-    randomness from `self.rng`; so `state_dict` holds everything a resumed training needs to continue bit for bit.
+    A method is a dataclass of its options. It keeps whatever changes in the attributes that STATE names (modules and
+    optimisers too) and in its estimators, and draws all randomness from `self.rng`; so `state_dict` holds everything a
+    resumed training needs to continue bit for bit.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ()
@@ -37,7 +43,13 @@ class Method(abc.ABC):
     def start(self, space: Space, rng: torch.Generator) -> None:
         """Begin on these unknowns, from their initial values."""
         self.space, self.rng, self.finished = space, rng, ""
+        for estimator in self.estimators().values():
+            estimator.reset()
         self.reset()
+
+    def estimators(self) -> dict[str, GradientEstimator]:
+        """The estimators among its attributes, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, GradientEstimator)}
 
     @abc.abstractmethod
     def reset(self) -> None:
@@ -52,8 +64,11 @@ class Method(abc.ABC):
         """What to find out next."""
 
     @abc.abstractmethod
-    def tell(self, query: Query, estimates: Sequence[Estimate]) -> dict[str, float]:
-        """Learn from the answers, one for each candidate in order; returns what to log."""
+    def tell(self, query: Query, estimates: Sequence[Estimate]) -> dict[str, Any]:
+        """Learn from the answers, one for each candidate in order; returns what to log.
+
+        That is numbers, text, and tensors, of which a histogram is kept, under other names than those `solve` logs.
+        """
 
     @abc.abstractmethod
     def cost(self, problem: Problem) -> int:
@@ -69,8 +84,9 @@ class Method(abc.ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes, copied."""
-        state = {name: copy.deepcopy(getattr(self, name)) for name in (*self.STATE, "finished")}
-        return {"method": type(self).__name__, "rng": self.rng.get_state(), **state}
+        estimators = {name: estimator.state_dict() for name, estimator in self.estimators().items()}
+        mine = {"method": type(self).__name__, "rng": self.rng.get_state(), "finished": self.finished}
+        return {**mine, **super().state_dict(), "estimators": estimators}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` gave; call `start` first.
@@ -80,9 +96,12 @@ class Method(abc.ABC):
         saved, mine = state.get("method"), type(self).__name__
         if saved != mine:
             raise InputError(f"resume: expected the state of {mine}, got that of {saved}; use the same method.")
-        for name in (*self.STATE, "finished"):
+        for name in self.STATE:
             self._check_shape(name, state[name])
-            setattr(self, name, copy.deepcopy(state[name]))
+        super().load_state_dict(state)
+        for name, estimator in self.estimators().items():
+            estimator.load_state_dict(state["estimators"][name])
+        self.finished = state["finished"]
         self.rng.set_state(state["rng"])
 
     def _check_shape(self, name: str, saved: Any) -> None:

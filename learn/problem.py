@@ -7,64 +7,36 @@ A simulation that fails is a loss of +inf with its sentence, so that every metho
 import abc
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd import forward_ad
 
+from pliant.learn.evaluation import Evaluation, Failed, as_evaluation, judged
+from pliant.learn.groups import Groups
+from pliant.learn.meter import Meter, charge
 from pliant.learn.space import Space, Unknown
-from pliant.sim.errors import InputError
+from pliant.learn.state import Stateful
+from pliant.sim.errors import InputError, UnknownNameError
 from pliant.sim.status import SimulationError
 
 Values = dict[str, torch.Tensor]
+NUMERICAL = (torch.linalg.LinAlgError, np.linalg.LinAlgError)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """What one run of a problem says.
-
-    Args:
-        loss: scalar or [environments]; what is minimised is its mean. Carries a graph when a gradient was asked for.
-        metrics: what else to log, numbers or tensors [environments] (their mean is logged).
-        residuals: optional [m] or [environments, m] with loss = |residuals|^2 / 2, for Gauss-Newton methods.
-        log_probability: optional [environments], of the actions a stochastic policy took, for score-function gradients.
-        failure: the sentence of a run that failed; its loss is +inf.
-        ranked: whether the loss counts when the best unknowns are chosen.
-        simulator_calls: what it cost; 0: one forward of the problem.
-    """
-
-    loss: torch.Tensor
-    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    residuals: torch.Tensor | None = None
-    log_probability: torch.Tensor | None = None
-    failure: str = ""
-    ranked: bool = True
-    simulator_calls: int = 0
-
-    @property
-    def value(self) -> float:
-        """Mean loss over the environments."""
-        return float(self.loss.detach().mean())
-
-    def numbers(self) -> dict[str, float]:
-        """The metrics as numbers."""
-        return {name: float(torch.as_tensor(metric).detach().mean()) for name, metric in self.metrics.items()}
-
-    def environment(self, index: int) -> "Evaluation":
-        """That of one environment alone; its calls are not told apart and stay with the whole."""
-        pick = lambda array: array[index] if isinstance(array, torch.Tensor) and array.ndim else array  # noqa: E731
-        metrics = {name: pick(metric) for name, metric in self.metrics.items()}
-        residuals = None if self.residuals is None else self.residuals[index]
-        return dataclasses.replace(self, loss=self.loss[index], metrics=metrics, residuals=residuals, simulator_calls=0)
+class Unsuitable(InputError):
+    """The problem is none for this method, whatever the values."""
 
 
-class Problem(abc.ABC):
+class Problem(Stateful, abc.ABC):
     """Unknowns and a loss to minimise over them.
 
     `comparable` says whether a lower loss means better unknowns. Where every evaluation draws other data it does not,
     and the result of a training is its last unknowns, not its best. Losses of different `stage` are never compared: a
-    curriculum that raises the difficulty counts it up.
+    curriculum that raises the difficulty counts it up. What one evaluation leaves for the next is named in STATE; most
+    problems leave nothing.
 
     Args:
         unknowns: what may change.
@@ -73,6 +45,9 @@ class Problem(abc.ABC):
             `compute` have a leading axis [parallel] and its loss is [parallel].
         smooth: whether the loss is declared smooth; a method may choose its gradient by it.
         steps_per_call: substeps of one simulator call, for the progress bar.
+        may_fail: share of the environments that may fail; the loss is then the mean over the others. It flatters unknowns that
+            fail where it is hard, so that none may by default.
+        backward_calls: simulator calls of the backward of one forward; None: as many as the forward's.
     """
 
     def __init__(
@@ -84,6 +59,8 @@ class Problem(abc.ABC):
         smooth: bool = True,
         comparable: bool = True,
         steps_per_call: int = 1,
+        may_fail: float = 0.0,
+        backward_calls: int | None = None,
     ):
         self.space, self.comparable = Space(unknowns), comparable
         if environments < 1 or parallel not in (1, environments):
@@ -92,21 +69,35 @@ class Problem(abc.ABC):
                 f"parallel={parallel}; correct them."
             )
         self.environments, self.parallel = environments, parallel
-        self.smooth, self.steps_per_call = smooth, steps_per_call
-        self.stage = 0
+        if not 0.0 <= may_fail < 1.0:
+            raise InputError(f"problem.may_fail: expected a share from 0 to below 1, got {may_fail}; correct it.")
+        self.smooth, self.steps_per_call, self.may_fail = smooth, steps_per_call, may_fail
+        self.backward_calls, self.stage = backward_calls, 0
+        self.proven = False
 
     @abc.abstractmethod
     def compute(self, values: Values) -> Any:
-        """The loss of physical values by name: an `Evaluation`, a tensor, or a tensor and a dict of metrics."""
+        """The loss of physical values by name: an `Evaluation`, a tensor, or a tensor and a dict of metrics.
+
+        Errors: `SimulationError`, a `Failed` or a matrix that cannot be inverted fail the evaluation; so does an `InputError`
+            once the problem has run: it then speaks of these values.
+        """
+
+    def after_tell(self, told: Sequence[Any]) -> dict[str, Any] | None:
+        """Called when the method has been told the estimates: train what is not unknown, a critic or a target network.
+
+        Returns what to log. Its optimisers and modules belong into STATE.
+        """
 
     @staticmethod
     def from_loss(function: Callable[[Values], Any], unknowns: Iterable[Unknown], **options: Any) -> "Problem":
         """The problem of a function that returns what `compute` returns; the options are those of `Problem`."""
         return _LossProblem(function, unknowns, **options)
 
-    def calls(self, candidates: int = 1) -> int:
-        """Simulator calls of evaluating so many candidates."""
-        return -(-candidates // self.parallel) * self.environments
+    def calls(self, candidates: int = 1, *, gradient: bool = False) -> int:
+        """Simulator calls of evaluating so many candidates, with the backward where a gradient is wanted."""
+        backward = self.environments if self.backward_calls is None else self.backward_calls
+        return -(-candidates // self.parallel) * (self.environments + gradient * backward)
 
     def evaluate(self, theta: torch.Tensor, *, gradient: bool = False, seed: int | None = None) -> Evaluation:
         """The loss at coordinates [dimension].
@@ -117,7 +108,7 @@ class Problem(abc.ABC):
 
         Errors: none for a simulation that fails or a loss that is not finite; `InputError` for a wrong shape.
         """
-        return self._run(self._one_candidate(theta), gradient, seed)
+        return judged(self.run(self._one_candidate(theta), gradient, seed), self.may_fail)
 
     def linearise(self, theta: torch.Tensor, *, seed: int | None = None) -> tuple[Evaluation, torch.Tensor | None]:
         """The evaluation at coordinates [dimension], and the exact Jacobian of its residuals, [*residuals, dimension].
@@ -126,13 +117,15 @@ class Problem(abc.ABC):
 
         Errors: `InputError` for a wrong shape, a problem without residuals, or a simulator without a tangent.
         """
-        theta, calls = self._one_candidate(theta.detach()), self.linearise_calls()
-        try:
-            with seeded(seed), torch.no_grad():
-                evaluation, jacobian = self.differentiate(theta)
-        except SimulationError as error:
-            return dataclasses.replace(self._failed(str(error)), simulator_calls=calls), None
-        evaluation = _checked(dataclasses.replace(evaluation, simulator_calls=calls))
+        theta, calls, jacobian = self._one_candidate(theta.detach()), self.linearise_calls(), None
+        with Meter() as inside:
+            try:
+                with seeded(seed), torch.no_grad():
+                    evaluation, jacobian = self.differentiate(theta)
+            except Exception as error:
+                evaluation = self._failure(error)
+        charge(max(0, calls - inside.calls))
+        evaluation = judged(dataclasses.replace(evaluation, simulator_calls=max(calls, inside.calls)))
         return evaluation, None if evaluation.failure else jacobian
 
     def linearise_calls(self) -> int:
@@ -141,7 +134,9 @@ class Problem(abc.ABC):
 
     def differentiate(self, theta: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
         """The evaluation and the Jacobian of its residuals; one `compute` with dual numbers a coordinate."""
-        pairs = [self._along(theta, unit) for unit in torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)]
+        pairs = [
+            self._along(theta, unit) for unit in torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
+        ]
         return pairs[0][0], torch.stack([column for _, column in pairs], dim=-1)
 
     def _along(self, theta: torch.Tensor, direction: torch.Tensor) -> tuple[Evaluation, torch.Tensor]:
@@ -149,9 +144,9 @@ class Problem(abc.ABC):
         with forward_ad.dual_level():
             dual = forward_ad.make_dual(theta.clone(), direction.expand_as(theta).clone())
             try:
-                made = _as_evaluation(self.compute(self.space.values(dual)))
+                made = as_evaluation(self.compute(self.space.values(dual)))
             except NotImplementedError as error:  # how torch says that an operation has no forward mode
-                raise InputError(
+                raise Unsuitable(
                     "linearise: expected a loss of operations that have a forward mode, got one that has none, `simulate` for "
                     "example; use SimulationProblem, or FiniteDifference."
                 ) from error
@@ -160,23 +155,36 @@ class Problem(abc.ABC):
             plain = dataclasses.replace(made, loss=loss, residuals=residuals, metrics=made.numbers())
         return plain, torch.zeros_like(residuals) if column is None else column
 
-    def evaluate_all(self, candidates: torch.Tensor, *, seed: int | None = None) -> list[Evaluation]:
-        """The losses at coordinates [candidates, dimension], without gradient and with the same randomness for all."""
-        if self.parallel == 1:
-            return [self.evaluate(theta, seed=seed) for theta in candidates]
-        groups = candidates.split(self.parallel)
-        return [evaluation for group in groups for evaluation in self._evaluate_group(group, seed)]
+    def evaluate_all(
+        self,
+        candidates: torch.Tensor,
+        *,
+        gradient: bool = False,
+        seed: int | None = None,
+        seeds: Sequence[int | None] | None = None,
+    ) -> list[Evaluation]:
+        """The evaluations at coordinates [candidates, dimension], in order; a candidate that fails does so alone.
+
+        Args:
+            gradient: keep the graph.
+            seed: of what is random in the losses, the same for all.
+            seeds: one for each candidate instead, so that the same candidate twice is two samples. Candidates that run at
+                once have the seed of their first, and differ by what is drawn for each environment.
+        """
+        each = [seed] * len(candidates) if seeds is None else list(seeds)
+        if candidates.ndim != 2 or len(each) != len(candidates):
+            got = f"{list(candidates.shape)} and {len(each)} seeds"
+            raise InputError(
+                f"evaluate_all: expected candidates [n, dimension] and as many seeds, got {got}; correct them."
+            )
+        if self.parallel > 1:
+            return Groups(self, candidates, each, gradient).run()
+        pairs = zip(candidates, each, strict=True)
+        return [self.evaluate(theta, gradient=gradient, seed=one) for theta, one in pairs]
 
     def install(self, theta: torch.Tensor) -> Values:
         """Physical values of coordinates; a problem with a module also leaves them there, as the result."""
         return self.space.values(theta)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What one evaluation leaves for the next; most problems leave nothing."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most problems have nothing to load
-        """Continue from what `state_dict` gave."""
 
     def _one_candidate(self, theta: torch.Tensor) -> torch.Tensor:
         """The coordinates as `compute` wants them; `InputError` for a wrong shape."""
@@ -185,31 +193,30 @@ class Problem(abc.ABC):
             raise InputError(f"evaluate: expected coordinates of shape {expected}, got {got}; reshape them.")
         return theta if self.parallel == 1 else theta.expand(self.parallel, -1)
 
-    def _evaluate_group(self, group: torch.Tensor, seed: int | None) -> list[Evaluation]:
-        """One forward for up to `parallel` candidates; the last fills what is missing, the first carries the cost."""
-        count = len(group)
-        padded = torch.cat([group, group[-1:].expand(self.parallel - count, -1)])
-        whole = self._run(padded, False, seed, together=False)
-        each = [whole.environment(i) if whole.loss.ndim else whole for i in range(count)]
-        calls = [whole.simulator_calls] + [0] * (count - 1)
-        return [_checked(dataclasses.replace(e, simulator_calls=c)) for e, c in zip(each, calls, strict=True)]
+    def run(self, theta: torch.Tensor, gradient: bool, seed: int | None) -> Evaluation:
+        """What `compute` says of coordinates as it wants them, with its cost; not finite losses are left as they are."""
+        with Meter() as inside:
+            try:
+                with seeded(seed), torch.set_grad_enabled(gradient):
+                    evaluation = as_evaluation(self.compute(self.space.values(theta)))
+                self.proven = True
+            except Exception as error:
+                evaluation = self._failure(error)
+        usual = inside.calls if inside.held else self.environments
+        calls = max(evaluation.simulator_calls or usual, inside.calls)
+        charge(calls - inside.calls)
+        return dataclasses.replace(evaluation, simulator_calls=calls)
 
-    def _run(self, theta: torch.Tensor, gradient: bool, seed: int | None, *, together: bool = True) -> Evaluation:
-        try:
-            with seeded(seed), torch.set_grad_enabled(gradient):
-                made = self.compute(self.space.values(theta))
-        except SimulationError as error:
-            return self._failed(str(error))
-        evaluation = _as_evaluation(made)
-        evaluation = dataclasses.replace(evaluation, simulator_calls=evaluation.simulator_calls or self.environments)
-        if not together and evaluation.loss.shape != (self.parallel,):
-            got = f"{list(evaluation.loss.shape)}; return one loss for each candidate."
-            raise InputError(f"problem: expected a loss of shape [{self.parallel}] for parallel candidates, got {got}")
-        return _checked(evaluation) if together else evaluation
-
-    def _failed(self, sentence: str) -> Evaluation:
+    def _failure(self, error: Exception) -> Evaluation:
+        """The evaluation that an error stands for; one that is no failure of the values is raised again."""
+        spoken = isinstance(error, InputError) and not isinstance(error, UnknownNameError | Unsuitable) and self.proven
+        if not (spoken or isinstance(error, (SimulationError, Failed, *NUMERICAL))):
+            raise error
+        sentence = str(error) if not isinstance(error, NUMERICAL) else f"{type(error).__name__}: {error}"
+        failed = getattr(error, "environments", None) or ()
+        failures = tuple(sentence if e in failed else "" for e in range(self.environments)) if failed else ()
         loss = torch.tensor(torch.inf, dtype=self.space.dtype)
-        return Evaluation(loss=loss, failure=sentence, simulator_calls=self.environments)
+        return Evaluation(loss=loss, failure=sentence, failures=failures)
 
 
 class _LossProblem(Problem):
@@ -243,29 +250,8 @@ def draw_seed(rng: torch.Generator) -> int:
 def residuals_of(residuals: torch.Tensor | None) -> torch.Tensor:
     """The residuals; `InputError` where there are none."""
     if residuals is None:
-        raise InputError(
+        raise Unsuitable(
             "problem: expected residuals, of which the loss is half the square, got none; give the objective `residuals`, or "
             "choose a method that needs only the gradient."
         )
     return residuals
-
-
-def _as_evaluation(made: Any) -> Evaluation:
-    if isinstance(made, Evaluation):
-        return made
-    loss, metrics = made if isinstance(made, tuple) else (made, {})
-    if not (isinstance(loss, torch.Tensor) and loss.is_floating_point() and loss.ndim <= 1):
-        got = f"shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
-        raise InputError(f"problem: expected a floating-point loss, scalar or [environments], got {got}; correct it.")
-    return Evaluation(loss=loss, metrics=metrics)
-
-
-def _checked(evaluation: Evaluation) -> Evaluation:
-    """A loss that is not finite becomes a failure with a sentence."""
-    bad = ~torch.isfinite(evaluation.loss.detach())
-    if evaluation.failure or not bad.any():
-        return evaluation
-    got = float(evaluation.loss.detach()[bad].flatten()[0])
-    loss = torch.full((), torch.inf, dtype=evaluation.loss.dtype)
-    sentence = f"the loss is {got} in {int(bad.sum())} of {bad.numel()} environments"
-    return Evaluation(loss=loss, failure=sentence, simulator_calls=evaluation.simulator_calls)

@@ -64,10 +64,15 @@ class ProgressBar:
 
     def _numbers(self, record: Mapping[str, Any]) -> dict[str, str]:
         rate = (record["simulator_calls"] - self._calls) * self.steps_per_call / (time.perf_counter() - self._started)
-        chosen = {name: f"{record[name]:.4g}" for name in ("loss", *self.show) if name in record}
+        chosen = {name: _brief(record[name]) for name in ("loss", *self.show) if name in record}
         return {**chosen, "steps/s": f"{rate:.3g}"}
 
     def _warn_once(self, record: Mapping[str, Any]) -> None:
         if record.get("failure") and not self._warned and not self._bar.disable:
             self._bar.write(f"A simulation failed: {record['failure']}", file=sys.stderr)
             self._warned = True
+
+
+def _brief(value: Any) -> str:
+    """A number with four digits; text and lists cut short."""
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)[:24]

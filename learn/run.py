@@ -15,14 +15,16 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from pliant.learn.arguments import check
+from pliant.learn.configuration import check_same, describe_problem, described_by
 from pliant.learn.interruption import Interrupted, StopRequest
 from pliant.learn.method import Method
 from pliant.learn.plot import loss_plot
@@ -35,7 +37,6 @@ from pliant.sim.version import VERSION
 
 CHECKPOINT, CONFIGURATION, METRICS, PLOT = "checkpoint.pt", "configuration.json", "metrics.jsonl", "loss.png"
 PACKAGES = ("warp-lang", "torch", "numpy")
-NOT_SCALARS = ("iteration", "failure")
 STOPPING = "Stopping after this iteration; press Ctrl-C again to stop at once and lose it."
 
 
@@ -83,15 +84,24 @@ class Run:
         return self.folder / name
 
     def solve(
-        self, problem: Problem, method: Method, budget: Budget, rng: int, *, callbacks: Iterable[Callback] = ()
+        self,
+        problem: Problem,
+        method: Method,
+        budget: Budget,
+        rng: int,
+        *,
+        start: torch.Tensor | Mapping[str, Any] | None = None,
+        callbacks: Iterable[Callback] = (),
     ) -> Result:
         """`learn.solve` with everything a run folder keeps.
 
-        Errors: those of `learn.solve`; `InputError` when the folder cannot be written (the old checkpoint stays);
-            `Interrupted` after Ctrl-C or SIGTERM, once the run is saved.
+        Errors: those of `learn.solve`; `InputError` when the folder cannot be written (the old checkpoint stays), or when an
+            option of the method, of its estimator or of the problem is not the resumed run's own; `Interrupted` after
+            Ctrl-C or SIGTERM, once the run is saved.
         """
-        snapshot = self._restore(rng) if self.resume else None
-        self._configure(method, budget, rng)
+        described = {"method": described_by(method), "problem": describe_problem(problem, start)}
+        snapshot = self._restore(rng, described) if self.resume else None
+        self._configure(described, budget, rng)
         history = [] if snapshot is None else snapshot["history"]
         with (
             _Recorder(self, history) as recorder,
@@ -99,7 +109,8 @@ class Run:
             self._bar(problem, budget, history) as bar,
         ):
             keeper = _Keeper(self, recorder, bar, stop)
-            result = solve(problem, method, budget, rng, callbacks=(*callbacks, keeper), snapshot=snapshot)
+            watching: tuple[Callback, ...] = (*callbacks, keeper)
+            result = solve(problem, method, budget, rng, start=start, callbacks=watching, snapshot=snapshot)
             keeper.save()
         write_atomically(self.path(PLOT), loss_plot(result.history))
         return result
@@ -115,19 +126,25 @@ class Run:
             kind = type(error).__name__
             raise InputError(f"resume: {path} is damaged or no checkpoint ({kind}); start a new run.") from error
 
-    def _restore(self, rng: int) -> dict[str, Any]:
+    def _restore(self, rng: int, described: dict[str, Any]) -> dict[str, Any]:
         snapshot = self.load()
         if snapshot.get("seed") != rng:
             raise InputError(f"resume: expected the seed {snapshot.get('seed')}, got {rng}; give the same --seed.")
+        saved = _read_json(self.path(CONFIGURATION))
+        mine, theirs = (described["method"]["name"], saved["method"]["name"])
+        if mine != theirs:
+            raise InputError(f"resume: expected the state of {mine}, got that of {theirs}; use the same method.")
+        for part in ("method", "problem"):
+            check_same(saved.get(part, {}), json.loads(json.dumps(described[part])))
         for litter in self.folder.glob(".*.part"):  # what a kill in the middle of a save left
             litter.unlink(missing_ok=True)
         snapshot["history"] = _truncate(self.path(METRICS), snapshot["progress"]["iteration"])
         return snapshot
 
-    def _configure(self, method: Method, budget: Budget, rng: int) -> None:
+    def _configure(self, options: dict[str, Any], budget: Budget, rng: int) -> None:
         described = {
             "arguments": _as_dict(self.arguments),
-            "method": {"name": type(method).__name__, **_as_dict(method)},
+            **options,
             "budget": _as_dict(budget),
             "seed": rng,
             "versions": versions(),
@@ -215,8 +232,20 @@ class _Recorder:
             self._file.write(json.dumps(_plain(record)) + "\n")
             self._file.flush()
         for name, value in record.items():
-            if name not in NOT_SCALARS and math.isfinite(value):
-                self._board.add_scalar(name, value, record["iteration"])
+            self._show(name, value, record["iteration"])
+
+    def _show(self, name: str, value: Any, iteration: int) -> None:
+        """A number as a curve, text as text, a list as a histogram."""
+        if name == "iteration":
+            return
+        if isinstance(value, str):
+            self._board.add_text(name, value, iteration)
+        elif isinstance(value, list):
+            finite = [v for v in value if math.isfinite(v)]
+            if finite:
+                self._board.add_histogram(name, np.array(finite, np.float64), iteration)
+        elif math.isfinite(value):
+            self._board.add_scalar(name, value, iteration)
 
     def sync(self) -> None:
         """Make sure that the lines are on the disk."""
@@ -246,7 +275,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             read = json.loads(line)
         except json.JSONDecodeError:
             break
-        records.append({name: math.inf if value is None else value for name, value in read.items()})
+        records.append({name: _read_back(value) for name, value in read.items()})
     return records
 
 
@@ -259,7 +288,19 @@ def _truncate(path: Path, iteration: int) -> list[dict[str, Any]]:
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
     """A record as strict JSON, which has no inf."""
-    return {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in record.items()}
+    return {name: _json(value) for name, value in record.items()}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_json(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _read_back(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_read_back(v) for v in value]
+    return math.inf if value is None else value
 
 
 def _as_dict(configuration: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -9,8 +10,12 @@ from typing import Any
 import torch
 
 from pliant.learn.gradients.base import Estimate
+from pliant.learn.meter import Meter, calls_left, charge
 from pliant.learn.method import Method, Query
 from pliant.learn.problem import Problem, draw_seed
+from pliant.learn.records import Logged, joined
+from pliant.learn.saving import load, save
+from pliant.learn.space import Space
 from pliant.sim.errors import InputError
 
 
@@ -97,6 +102,15 @@ class Result:
     report: list[str]
     posterior: Any = None
 
+    def save(self, path: str | os.PathLike) -> None:
+        """Write it to one file, its posterior too, if that is a dataclass, a tensor, or a list or dictionary of them."""
+        save(path, self)
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> "Result":
+        """Read what `save` wrote. Errors: `InputError` for a missing, damaged or foreign file."""
+        return load(path, Result)
+
 
 Callback = Callable[[Iteration], None]
 
@@ -107,16 +121,21 @@ def solve(
     budget: Budget,
     rng: torch.Generator | int,
     *,
+    start: torch.Tensor | Mapping[str, Any] | None = None,
     callbacks: Iterable[Callback] = (),
     snapshot: Mapping[str, Any] | None = None,
 ) -> Result:
     """The best unknowns a method finds within a budget.
+
+    A training inside another one, in a `compute`, a `tell` or the block of a `Meter`, spends the budget of the outer one
+    too, and stops where that is spent.
 
     Args:
         problem: what to minimise; a module in it is left holding the best weights.
         method: how; it starts afresh.
         budget: how long; every simulator call counts, a backward like a forward, a failed run like a whole one.
         rng: a seed, or a generator on the CPU.
+        start: coordinates [dimension] or values by name to start from instead of the unknowns' initial ones.
         callbacks: called with an `Iteration` after each one; an exception in one ends the training.
         snapshot: of an `Iteration`, to continue from there; "history" in it is carried on.
 
@@ -124,48 +143,68 @@ def solve(
     """
     generator = torch.Generator().manual_seed(rng) if isinstance(rng, int) else rng
     seed = generator.initial_seed()
-    method.start(problem.space, generator)
+    space = problem.space if start is None else problem.space.starting_at(start)
+    method.start(space, generator)
     progress, history = Progress(), []
     if snapshot is not None:
         method.load_state_dict(snapshot["method"])
         problem.load_state_dict(snapshot.get("problem", {}))
         progress, history = Progress(**snapshot["progress"]), list(snapshot.get("history", []))
+    problem.proven |= progress.evaluations > progress.failures
     _check_affordable(problem, method, budget, progress)
     callbacks, before, started = tuple(callbacks), progress.seconds, time.perf_counter()
-    while not (reason := method.finished or budget.reason_to_stop(progress, method.cost(problem))):
-        record, improved = _iterate(problem, method, progress)
-        progress.seconds = before + time.perf_counter() - started
-        record["seconds"] = progress.seconds
-        history.append(record)
-        for callback in callbacks:
-            callback(Iteration(record, improved, progress, method, problem))
-    return _result(problem, method, progress, history, seed, reason)
+    with Meter(budget.simulator_calls) as meter:
+        meter.calls = progress.simulator_calls
+        while not (reason := method.finished or _reason_to_stop(budget, progress, method.cost(problem))):
+            record, improved = _iterate(problem, method, progress, meter)
+            progress.seconds = before + time.perf_counter() - started
+            record["seconds"] = progress.seconds
+            history.append(record)
+            for callback in callbacks:
+                callback(Iteration(record, improved, progress, method, problem))
+            meter.calls = progress.simulator_calls  # what a callback evaluates to look at is not the training's
+    return _result(problem, space, method, progress, history, seed, reason)
 
 
-def _iterate(problem: Problem, method: Method, progress: Progress) -> tuple[dict[str, Any], bool]:
+def _reason_to_stop(budget: Budget, progress: Progress, cost: int) -> str:
+    """That of the budget, or of what this training is part of."""
+    reason, left = budget.reason_to_stop(progress, cost), calls_left()
+    if reason or left >= cost:
+        return reason
+    return f"what it is part of has {left:g} simulator calls left, and one more iteration costs {cost}"
+
+
+def _iterate(problem: Problem, method: Method, progress: Progress, meter: Meter) -> tuple[Logged, bool]:
     """One ask and tell; returns what to log and whether the best loss fell."""
     query = method.ask()
     estimates = _answer(problem, query, method.rng)
+    stated = sum(e.simulator_calls for e in estimates)
+    charge(max(0, progress.simulator_calls + stated - meter.calls))  # an estimator that runs no problem only says it
     best = min(range(len(estimates)), key=lambda i: estimates[i].value)
     logged = method.tell(query, estimates)
+    after = problem.after_tell(estimates)
+    progress.simulator_calls = meter.calls
     improved = _account(progress, query, estimates, best, problem)
-    record: dict[str, Any] = {
+    record: Logged = {
         "iteration": progress.iteration,
         "simulator_calls": progress.simulator_calls,
         "loss": estimates[best].value,
         "best_loss": progress.best_loss,
         "failed": sum(not e.ok for e in estimates),
-        **estimates[best].metrics,
-        **logged,
     }
+    record = joined(record, estimates[best].metrics, logged, after or {})
     failure = next((e.failure for e in estimates if e.failure), "")
     return ({**record, "failure": failure} if failure else record), improved
 
 
-def _answer(problem: Problem, query: Query, rng: torch.Generator) -> list[Estimate]:
-    if query.estimator is None:
-        return [Estimate.of(e) for e in problem.evaluate_all(query.candidates, seed=draw_seed(rng))]
-    return [query.estimator(problem, theta, rng) for theta in query.candidates]
+def _answer(problem: Problem, query: Query, rng: torch.Generator) -> Sequence[Estimate]:
+    if query.estimator is not None:
+        return query.estimator(problem, query.candidates, rng)
+    if query.common_noise:
+        evaluations = problem.evaluate_all(query.candidates, seed=draw_seed(rng))
+    else:
+        evaluations = problem.evaluate_all(query.candidates, seeds=[draw_seed(rng) for _ in query.candidates])
+    return [Estimate.of(evaluation) for evaluation in evaluations]
 
 
 def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], best: int, problem: Problem) -> bool:
@@ -177,7 +216,6 @@ def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], be
         progress.stage, progress.best_loss = problem.stage, math.inf
     progress.iteration += 1
     progress.evaluations += len(estimates)
-    progress.simulator_calls += sum(e.simulator_calls for e in estimates)
     progress.failures += sum(not e.ok for e in estimates)
     progress.first_failure = progress.first_failure or next((e.failure for e in estimates if e.failure), "")
     value, ok = estimates[best].value, estimates[best].ok
@@ -197,14 +235,22 @@ def _check_affordable(problem: Problem, method: Method, budget: Budget, progress
 
 
 def _result(
-    problem: Problem, method: Method, progress: Progress, history: list[dict[str, Any]], seed: int, reason: str
+    problem: Problem,
+    space: Space,
+    method: Method,
+    progress: Progress,
+    history: list[Logged],
+    seed: int,
+    reason: str,
 ) -> Result:
-    theta = problem.space.initial if progress.best_theta is None else progress.best_theta
+    theta = space.initial if progress.best_theta is None else progress.best_theta
     unknowns = problem.install(theta.detach())
     report = [f"Stopped after {progress.iteration} iterations: {reason.rstrip('.')}."]
     if progress.failures:
         counts = f"{progress.failures} of {progress.evaluations} evaluations failed"
         report.append(f"{counts}; the first: {progress.first_failure}")
+    if space.has_priors:
+        report.append(f"The log density of the priors at the result is {float(space.log_prior(unknowns)):.4g}.")
     return Result(
         unknowns=unknowns,
         theta=theta,

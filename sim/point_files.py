@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
+from pliant.sim.binary_ply import is_binary_ply, read_binary_ply
 from pliant.sim.errors import InputError
 
 VTK, PLY = (".vtk", ".vtu", ".vtp"), (".ply",)
@@ -56,6 +57,9 @@ def _read(path: Path) -> PointFrame:
 
 
 def _read_ply(path: Path) -> PointFrame:
+    content = path.read_bytes()
+    if is_binary_ply(content):
+        return PointFrame(read_binary_ply(content)[0])
     loaded: Any = trimesh.load(path, process=False)
     vertices = getattr(loaded, "vertices", np.zeros((0, 3)))  # a file without vertices becomes an empty scene
     return PointFrame(np.asarray(vertices, np.float64))

@@ -87,8 +87,13 @@ class CentralDifference(GradientEstimator):
 
     size: float = 1e-3
 
-    def __call__(self, problem: Problem, theta: torch.Tensor, rng: torch.Generator) -> Estimate:
-        direction, shared = draw_seed(rng), draw_seed(rng)
+    def __call__(self, problem: Problem, thetas: torch.Tensor, rng: torch.Generator) -> list[Estimate]:
+        return [self._one(problem, theta, draw_seed(rng), draw_seed(rng)) for theta in thetas]
+
+    def cost(self, problem: Problem, candidates: int = 1) -> int:
+        return 2 * candidates * problem.calls()
+
+    def _one(self, problem: Problem, theta: torch.Tensor, direction: int, shared: int) -> Estimate:
 
         def z() -> torch.Tensor:
             return problem.space.noise(1, torch.Generator().manual_seed(direction))[0]
@@ -102,9 +107,6 @@ class CentralDifference(GradientEstimator):
             failure=plus.failure or minus.failure,
             simulator_calls=plus.simulator_calls + minus.simulator_calls,
         )
-
-    def cost(self, problem: Problem) -> int:
-        return 2 * problem.calls()
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)

@@ -56,7 +56,7 @@ def test_the_jacobian_of_a_rigid_start_agrees_with_differences_and_the_adjoint()
     problem = problem_of(unknowns=words, tracked=20)
     theta = problem.space.initial
     exact, differences, adjoint = (
-        e(problem, theta, generator()) for e in (ForwardMode(), FiniteDifference(step=1e-5), Pathwise())
+        e(problem, theta[None], generator())[0] for e in (ForwardMode(), FiniteDifference(step=1e-5), Pathwise())
     )
     scale = differences.jacobian.norm(dim=0)
     assert float(((exact.jacobian - differences.jacobian).norm(dim=0) / scale).max()) < 1e-6

@@ -57,7 +57,7 @@ def generator() -> torch.Generator:
 @pytest.mark.parametrize("options", [{}, {"environments": 5, "parallel": 5}], ids=["one by one", "in parallel"])
 def test_central_differences_give_the_jacobian_of_the_coordinates(options):
     problem = product_problem(**options)
-    estimate = FiniteDifference(step=1e-5)(problem, problem.space.initial, generator())
+    estimate = FiniteDifference(step=1e-5)(problem, problem.space.initial[None], generator())[0]
     exact = exact_jacobian(problem.space.initial)
     assert torch.allclose(estimate.jacobian, exact, rtol=1e-9, atol=1e-9)  # truncation 1e-10, round-off 1e-11
     assert torch.allclose(estimate.gradient, exact.T @ estimate.residuals, rtol=1e-9, atol=1e-9)
@@ -68,7 +68,7 @@ def test_central_differences_give_the_jacobian_of_the_coordinates(options):
 @pytest.mark.parametrize("options", [{}, {"environments": 5, "parallel": 5}], ids=["alone", "in parallel"])
 def test_forward_mode_is_exact(options):
     problem = product_problem(**options)
-    estimate = ForwardMode()(problem, problem.space.initial, generator())
+    estimate = ForwardMode()(problem, problem.space.initial[None], generator())[0]
     exact = exact_jacobian(problem.space.initial)
     if options:  # five equal environments, whose loss is their mean
         exact = exact.repeat(5, 1) / math.sqrt(5.0)
@@ -121,7 +121,7 @@ def test_the_jacobian_of_a_recorded_motion_agrees_with_differences_and_its_gradi
     problem = clay_problem()
     theta = problem.space.initial
     exact, differences, adjoint = (
-        e(problem, theta, generator()) for e in (ForwardMode(), FiniteDifference(step=1e-6), Pathwise())
+        e(problem, theta[None], generator())[0] for e in (ForwardMode(), FiniteDifference(step=1e-6), Pathwise())
     )
     assert torch.equal(exact.residuals, differences.residuals) and exact.value == adjoint.value
     for column, name in enumerate(problem.space.entry_names()):
@@ -137,7 +137,7 @@ def test_windows_that_start_from_recorded_states_have_a_jacobian_of_their_mean_l
     truth = clay_rollout(record_every=20, record=FIELDS).forward()
     rollout = clay_scene().build(dt=5e-4, dtype="float64", threads=1, batch=2).rollout(60, record_every=20)
     problem = MotionProblem(rollout, truth, starts=[0, 3], unknowns=[unknown(*UNKNOWNS[0])], length=0.16)
-    exact, adjoint = (e(problem, problem.space.initial, generator()) for e in (ForwardMode(), Pathwise()))
+    exact, adjoint = (e(problem, problem.space.initial[None], generator())[0] for e in (ForwardMode(), Pathwise()))
     assert exact.value == pytest.approx(float(exact.residuals.square().sum()) / 2, rel=1e-12)
     assert torch.allclose(exact.gradient, adjoint.gradient, rtol=1e-10)
 
@@ -150,7 +150,7 @@ def test_environments_with_their_own_candidates_have_a_jacobian_too():
     together, alone = (
         SimulationProblem(Simulator(rollout), objective, unknowns=unknowns, parallel=p) for p in (True, False)
     )
-    estimates = [ForwardMode()(problem, problem.space.initial, generator()) for problem in (together, alone)]
+    estimates = [ForwardMode()(problem, problem.space.initial[None], generator())[0] for problem in (together, alone)]
     assert torch.allclose(estimates[0].jacobian, estimates[1].jacobian, rtol=1e-12)
 
 
@@ -159,9 +159,9 @@ def test_a_failed_simulation_has_no_jacobian_but_a_sentence():
     theta = problem.space.coordinates(
         {**problem.space.values(problem.space.initial), "clay.velocity": torch.full((3,), 500.0)}
     )
-    estimate = ForwardMode()(problem, theta, generator())
+    estimate = ForwardMode()(problem, theta[None], generator())[0]
     assert not estimate.ok and "lower `dt`" in estimate.failure and estimate.jacobian is None
-    assert not ForwardMode()(failing_beyond(-1.0), torch.zeros(1), generator()).ok
+    assert not ForwardMode()(failing_beyond(-1.0), torch.zeros(1)[None], generator())[0].ok
 
 
 def learned_law_problem() -> MotionProblem:
@@ -200,26 +200,26 @@ def closure_problem() -> Problem:
 def test_what_has_no_jacobian_says_so(make, sentence):
     problem = make()
     with pytest.raises(InputError, match=sentence):
-        ForwardMode()(problem, problem.space.initial, generator())
+        ForwardMode()(problem, problem.space.initial[None], generator())[0]
 
 
 def test_rosenbrock_has_its_jacobian_by_dual_numbers():
     problem = rosenbrock()
-    J = ForwardMode()(problem, torch.tensor([-1.2, 1.0], dtype=torch.float64), generator()).jacobian
+    J = ForwardMode()(problem, torch.tensor([-1.2, 1.0], dtype=torch.float64)[None], generator())[0].jacobian
     assert np.allclose(J, math.sqrt(2.0) * np.array([[-1.0, 0.0], [24.0, 10.0]]), rtol=1e-14)
 
 
 def test_at_a_bound_the_difference_is_taken_inside():
     problem = product_problem()
     theta = torch.stack([problem.space.upper[0], problem.space.initial[1]])
-    estimate = FiniteDifference(step=1e-5)(problem, theta, generator())
+    estimate = FiniteDifference(step=1e-5)(problem, theta[None], generator())[0]
     # one-sided: exact for the first residuals, which are linear in x
     assert torch.allclose(estimate.jacobian[:, 0], exact_jacobian(theta)[:, 0], rtol=1e-9, atol=1e-9)
 
 
 def test_differences_across_a_failed_simulation_carry_its_sentence():
     problem = failing_beyond(1e-5)
-    estimate = FiniteDifference()(problem, problem.space.initial, generator())
+    estimate = FiniteDifference()(problem, problem.space.initial[None], generator())[0]
     assert not estimate.ok and "left the grid" in estimate.failure and estimate.jacobian is None
 
 
@@ -229,7 +229,7 @@ def test_over_environments_the_residuals_stand_for_the_mean_loss():
         return Evaluation(loss=residuals.square().sum(1) / 2, residuals=residuals)
 
     problem = Problem.from_loss(function, [Unknown(name="x", initial=2.0)], environments=2)
-    estimate = FiniteDifference(step=1e-2)(problem, problem.space.initial, generator())
+    estimate = FiniteDifference(step=1e-2)(problem, problem.space.initial[None], generator())[0]
     assert estimate.value == pytest.approx(float(estimate.residuals.square().sum()) / 2)
     assert float(estimate.gradient) == pytest.approx(2.0 * 2.0 * 3.0 * (1.0 + 4.0) / 4.0, rel=1e-4)  # of the mean
 
@@ -238,7 +238,7 @@ def test_over_environments_the_residuals_stand_for_the_mean_loss():
     ("make", "sentence"),
     [
         (lambda: FiniteDifference(step=0.0), "positive number"),
-        (lambda: FiniteDifference()(quadratic(), torch.zeros(3), generator()), "expected a problem with residuals"),
+        (lambda: FiniteDifference()(quadratic(), torch.zeros(3)[None], generator())[0], "expected a problem with residuals"),
     ],
 )
 def test_wrong_use_gets_its_sentence(make, sentence):

@@ -266,7 +266,7 @@ def test_bounds_hold_and_what_touched_them_is_told(name):
 def test_the_variance_of_a_pathwise_gradient_is_that_of_its_mean():
     problem = Problem.from_loss(lambda v: (v["x"] * torch.randn(())).sum(), [Unknown(name="x", initial=1.0)])
     rng = torch.Generator().manual_seed(0)
-    estimate = Pathwise(samples=2000)(problem, problem.space.initial, rng)
+    estimate = Pathwise(samples=2000)(problem, problem.space.initial[None], rng)[0]
     assert float(estimate.variance) == pytest.approx(1.0 / 2000, rel=0.1)  # chi-square: 3 % standard error
     assert abs(float(estimate.gradient)) < 4.0 / math.sqrt(2000)
 

@@ -13,7 +13,7 @@ import threading
 import pytest
 import torch
 
-from pliant.learn import CEM, LBFGS, Adam, Budget, Interrupted, RandomSearch, Run, solve
+from pliant.learn import CEM, LBFGS, Adam, Budget, Interrupted, Pathwise, RandomSearch, Run, solve
 from pliant.learn.arguments import option
 from pliant.learn.run import read_metrics
 from pliant.sim import InputError
@@ -263,7 +263,20 @@ def damaged(folder: pathlib.Path, name: str = "checkpoint.pt") -> Run:
             lambda folder: Run(folder, resume=True).solve(point_mass_problem(), CEM(), BUDGET, 7),
             "expected the state of CEM",
         ),
-        (lambda folder: Run(folder, resume=True).solve(failing_beyond(1.0), Adam(), BUDGET, 7), "shape [1], got [20]"),
+        (
+            lambda folder: Run(folder, resume=True).solve(failing_beyond(1.0), Adam(), BUDGET, 7),
+            "unknowns=['policy.policy.table'] (got ['x'])",
+        ),
+        (
+            lambda folder: Run(folder, resume=True).solve(point_mass_problem(), Adam(learning_rate=0.5), BUDGET, 7),
+            "learning_rate=0.01 (got 0.5)",
+        ),
+        (
+            lambda folder: Run(folder, resume=True).solve(
+                point_mass_problem(), Adam(estimator=Pathwise(samples=2)), BUDGET, 7
+            ),
+            "estimator.samples=1 (got 2)",
+        ),
     ],
 )
 def test_what_cannot_be_continued_is_refused_with_a_sentence(make, sentence, tmp_path):

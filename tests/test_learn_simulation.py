@@ -51,7 +51,7 @@ def test_the_gradient_of_policy_and_stiffness_together_agrees_with_finite_differ
     objective = TargetPosition("jelly.position", [0.1, 0.0, 0.2]) + 0.01 * ControlEffort(controller)
     problem = SimulationProblem(Simulator(rollout, controller), objective, unknowns=[stiffness(2e4)])
     rng, start = torch.Generator().manual_seed(0), problem.space.initial
-    estimate, direction = Pathwise()(problem, start, rng), problem.space.noise(1, rng)[0]
+    estimate, direction = Pathwise()(problem, start[None], rng)[0], problem.space.noise(1, rng)[0]
     size = 1e-5
     plus, minus = (problem.evaluate(start + sign * size * direction).value for sign in (1, -1))
     # Truncation is of order size^2 = 1e-10 and round-off of order 1e-16 / size = 1e-11, relative to slopes of 1e-2.

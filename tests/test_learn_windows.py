@@ -62,7 +62,7 @@ def test_the_gradient_of_a_later_window_agrees_with_finite_differences_from_the_
     for _ in range(WINDOWS + 1):
         problem.evaluate(theta)
     second = problem.state_dict()
-    estimate, direction = Pathwise()(problem, theta, rng), problem.space.noise(1, rng)[0]
+    estimate, direction = Pathwise()(problem, theta[None], rng)[0], problem.space.noise(1, rng)[0]
     sides = []
     for size in (1e-5, -1e-5):
         problem.load_state_dict(second)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import re
+import struct
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import warp as wp
 
 from pliant.sim import shapes
 from pliant.sim.errors import InputError
+from pliant.sim.point_files import read_points
 from pliant.sim.precision import precision
 from pliant.sim.shapes.mesh import trilinear
 
@@ -245,6 +247,57 @@ def test_the_interpolated_normal_is_the_ball_s_to_a_degree_at_the_default_spacin
     assert np.degrees(np.arccos((value[:, :3] * directions).sum(axis=1).min())) < 2.0
 
 
+def test_a_binary_ply_file_of_triangles_quads_and_more_is_read(tmp_path):
+    box = shapes.Box((0.4, 0.2, 0.1))
+    corners, _ = box.surface()
+    polygons = [[0, 1, 3], [0, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
+    for order, sign in (("little", "<"), ("big", ">")):
+        head = f"ply\nformat binary_{order}_endian 1.0\nelement vertex 8\n" + "".join(
+            f"property double {axis}\n" for axis in "xyz"
+        )
+        head += "property uchar red\nelement face 7\nproperty list uchar int vertex_indices\nproperty float quality\nend_header\n"
+        body = b"".join(struct.pack(f"{sign}3dB", *corner, 7) for corner in corners)
+        body += b"".join(struct.pack(f"{sign}B{len(p)}if", len(p), *p, 0.5) for p in polygons)
+        path = tmp_path / f"{order}.ply"
+        path.write_bytes(head.encode() + body)
+        assert shapes.Mesh(path).volume == pytest.approx(0.008, rel=1e-12)
+        frame = read_points(path)
+        np.testing.assert_array_equal(frame.points, corners)
+        for cut in (len(head) + 5, len(head) + 8 * 25 + 9, len(head) + len(body) - 2):
+            path.write_bytes((head.encode() + body)[:cut])
+            with pytest.raises(InputError, match="export it anew"):
+                shapes.Mesh(path)
+    path.write_bytes(head.replace("face 7", "face 999999999999").encode() + body)
+    with pytest.raises(InputError, match="claims 999999999999 rows"):
+        shapes.Mesh(path)
+
+
+def test_what_a_program_appends_to_a_binary_stl_file_is_left_alone(tmp_path):
+    content = trimesh.Trimesh(TETRAHEDRON, FACES).export(file_type="stl")
+    path = tmp_path / "tail.stl"
+    for head in (content[:80], b"solid by a program" + bytes(62)):
+        path.write_bytes(head + content[80:] + b"\0" * 37 + b"MATERIAL")
+        assert shapes.Mesh(path).volume == pytest.approx(1.0 / 6.0, rel=1e-6)
+
+
+def test_a_glb_file_is_turned_to_z_up_and_its_parts_are_placed(tmp_path):
+    scene = trimesh.Scene()
+    scene.add_geometry(trimesh.creation.box((0.1, 0.4, 0.2)))
+    above = np.eye(4)
+    above[1, 3] = 1.0  # along the file's y
+    scene.add_geometry(trimesh.creation.box((0.1, 0.2, 0.1)), transform=above)
+    path = tmp_path / "two.glb"
+    path.write_bytes(scene.export(file_type="glb"))
+    mesh = shapes.Mesh(path)
+    assert mesh.volume == pytest.approx(0.008 + 0.002, rel=1e-6) and mesh.parts.max() == 1
+    np.testing.assert_allclose(mesh.bounds(), [[-0.05, -0.1, -0.2], [0.05, 0.1, 1.1]], atol=1e-6)
+
+
+def test_a_mesh_in_millimetres_is_told_of_the_scale():
+    with pytest.raises(InputError, match="scale=0.001 if the mesh is in millimetres"):
+        shapes.Mesh(vertices=1000.0 * TETRAHEDRON, faces=FACES).sample(0.02)
+
+
 HOLE = FACES[:-1]
 FLAT = TETRAHEDRON * [1.0, 1.0, 0.0]
 BROKEN = np.where(np.eye(4, 3) > 0, np.nan, TETRAHEDRON)
@@ -295,7 +348,7 @@ def test_a_folder_is_not_a_mesh(tmp_path):
         shapes.Mesh(tmp_path / "body.stl")
 
 
-@pytest.mark.parametrize("suffix", ["stl", "obj", "ply"])
+@pytest.mark.parametrize("suffix", ["stl", "obj", "ply", "glb"])
 @pytest.mark.parametrize("share", [0.0, 0.03, 0.5, 0.9])
 def test_an_empty_or_truncated_file_gets_its_sentence(suffix, share, tmp_path):
     content = trimesh.creation.icosphere(subdivisions=1).export(file_type=suffix)
@@ -306,7 +359,7 @@ def test_an_empty_or_truncated_file_gets_its_sentence(suffix, share, tmp_path):
         shapes.Mesh(path)
 
 
-@pytest.mark.parametrize("suffix", ["stl", "obj", "ply"])
+@pytest.mark.parametrize("suffix", ["stl", "obj", "ply", "glb"])
 def test_a_file_of_random_bytes_gets_its_sentence(suffix, tmp_path):
     path = tmp_path / f"noise.{suffix}"
     path.write_bytes(np.random.default_rng(5).bytes(5000))

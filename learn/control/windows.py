@@ -33,7 +33,7 @@ class WindowedProblem(SimulationProblem):
     the last unknowns.
 
     Args:
-        simulator: of one window; its rollout must record every field (`record=sim.FIELDS`).
+        simulator: of one window; its rollout must record every field (`record=learn.FIELDS`).
         objective: of a window's trajectory.
         windows: in an episode.
         totals: metrics logged as the sum over the last `windows` windows.
@@ -57,7 +57,7 @@ class WindowedProblem(SimulationProblem):
         if missing or windows < 1:
             got = f"one without {missing}" if missing else f"{windows} windows"
             raise InputError(
-                f"windows: expected a rollout that records {list(FIELDS)} and at least one window, got {got}; correct it."
+                f"windows: expected a rollout with record=learn.FIELDS and at least one window, got {got}; correct it."
             )
         super().__init__(simulator, objective)
         self.windows, self.totals = windows, tuple(totals)

@@ -4,10 +4,13 @@ import abc
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
-from pliant.learn.problem import Evaluation, Problem
+from pliant.learn.evaluation import Evaluation
+from pliant.learn.problem import Problem
+from pliant.learn.state import Stateful
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,6 +19,8 @@ class Estimate:
 
     Args:
         value: the loss; +inf where the simulation failed.
+        losses: of each environment, [environments]; +inf for those that failed.
+        failures: a sentence for each environment, empty for those that ran; () where all did.
         gradient: [dimension] in coordinates, or None where none was asked for.
         variance: of each entry of the gradient estimate, [dimension], where the estimator can say.
         residuals, jacobian: [m] and [m, dimension] for Gauss-Newton methods: value = |residuals|^2 / 2.
@@ -26,11 +31,13 @@ class Estimate:
     """
 
     value: float
+    losses: torch.Tensor | None = None
+    failures: tuple[str, ...] = ()
     gradient: torch.Tensor | None = None
     variance: torch.Tensor | None = None
     residuals: torch.Tensor | None = None
     jacobian: torch.Tensor | None = None
-    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    metrics: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     failure: str = ""
     ranked: bool = True
     simulator_calls: int = 0
@@ -38,10 +45,14 @@ class Estimate:
     @staticmethod
     def of(evaluation: Evaluation) -> "Estimate":
         """What a forward alone tells; over several environments the residuals are scaled so that their loss is the mean."""
-        given = evaluation.residuals
+        given = None if evaluation.residuals is None else evaluation.of_those_that_ran(evaluation.residuals)
         residuals = None if given is None else given.detach().flatten() * mean_weight(given)
+        losses = evaluation.loss.detach().reshape(-1)
+        failed = ~evaluation.ran if len(evaluation.failures) == len(losses) else ~torch.isfinite(losses)
         return Estimate(
             value=evaluation.value,
+            losses=losses.masked_fill(failed.to(losses.device), torch.inf),
+            failures=evaluation.failures,
             residuals=residuals,
             metrics=evaluation.numbers(),
             failure=evaluation.failure,
@@ -59,17 +70,21 @@ def mean_weight(residuals: torch.Tensor) -> float:
     return 1.0 if residuals.ndim == 1 else 1.0 / math.sqrt(len(residuals))
 
 
-class GradientEstimator(abc.ABC):
-    """A way to differentiate the loss of a problem at a point.
+class GradientEstimator(Stateful, abc.ABC):
+    """A way to differentiate the loss of a problem at points.
 
-    An estimator evaluates the problem as often as it likes, draws all its randomness from `rng`, counts every call,
-    and returns a failure (never raises) where a simulation fails.
+    An estimator evaluates the problem as often as it likes, draws all its randomness from `rng`, and returns a failure
+    (never raises) where a simulation fails. What it learns from call to call is named in STATE and set by `reset`; calls
+    that it makes without the problem it tells `charge`.
     """
 
     @abc.abstractmethod
-    def __call__(self, problem: Problem, theta: torch.Tensor, rng: torch.Generator) -> Estimate:
-        """The estimate at coordinates [dimension]."""
+    def __call__(self, problem: Problem, thetas: torch.Tensor, rng: torch.Generator) -> list[Estimate]:
+        """The estimates at coordinates [candidates, dimension], in order."""
 
     @abc.abstractmethod
-    def cost(self, problem: Problem) -> int:
-        """Simulator calls of one estimate."""
+    def cost(self, problem: Problem, candidates: int = 1) -> int:
+        """Simulator calls of the estimates at so many candidates."""
+
+    def reset(self) -> None:  # noqa: B027 - most estimators learn nothing
+        """Set the attributes that STATE names to their start; a training begins."""

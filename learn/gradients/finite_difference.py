@@ -30,10 +30,16 @@ class FiniteDifference(GradientEstimator):
         if not self.step > 0.0:
             raise InputError(f"FiniteDifference.step: expected a positive number, got {self.step}; correct it.")
 
-    def __call__(self, problem: Problem, theta: torch.Tensor, rng: torch.Generator) -> Estimate:
+    def __call__(self, problem: Problem, thetas: torch.Tensor, rng: torch.Generator) -> list[Estimate]:
+        return [self._one(problem, theta, draw_seed(rng)) for theta in thetas]
+
+    def cost(self, problem: Problem, candidates: int = 1) -> int:
+        return candidates * problem.calls(1 + 2 * problem.space.dimension)
+
+    def _one(self, problem: Problem, theta: torch.Tensor, seed: int) -> Estimate:
         moved = self.step * torch.eye(len(theta), dtype=theta.dtype, device=theta.device)
         ahead, back = (problem.space.project(theta + sign * moved)[0] for sign in (1, -1))
-        evaluations = problem.evaluate_all(torch.cat([theta[None], ahead, back]), seed=draw_seed(rng))
+        evaluations = problem.evaluate_all(torch.cat([theta[None], ahead, back]), seed=seed)
         told = [Estimate.of(evaluation) for evaluation in evaluations]
         calls = sum(e.simulator_calls for e in told)
         failed = next((e for e in told if not e.ok), None)
@@ -45,12 +51,11 @@ class FiniteDifference(GradientEstimator):
         gradient = jacobian.T @ residuals[0]
         return dataclasses.replace(told[0], gradient=gradient, jacobian=jacobian, simulator_calls=calls)
 
-    def cost(self, problem: Problem) -> int:
-        return problem.calls(1 + 2 * problem.space.dimension)
-
 
 def _residuals(told: Sequence[Estimate]) -> torch.Tensor:
     found = [estimate.residuals for estimate in told if estimate.residuals is not None]
     if len(found) < len(told):
-        raise InputError("FiniteDifference: expected a problem with residuals, got none; give its objective `residuals`.")
+        raise InputError(
+            "FiniteDifference: expected a problem with residuals, got none; give its objective `residuals`."
+        )
     return torch.stack(found)

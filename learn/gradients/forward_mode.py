@@ -15,8 +15,14 @@ class ForwardMode(GradientEstimator):
     One tangent of the simulation a coordinate: for few unknowns. What `Pathwise` says of contacts and chaos holds here too.
     """
 
-    def __call__(self, problem: Problem, theta: torch.Tensor, rng: torch.Generator) -> Estimate:
-        evaluation, jacobian = problem.linearise(theta, seed=draw_seed(rng))
+    def __call__(self, problem: Problem, thetas: torch.Tensor, rng: torch.Generator) -> list[Estimate]:
+        return [self._one(problem, theta, draw_seed(rng)) for theta in thetas]
+
+    def cost(self, problem: Problem, candidates: int = 1) -> int:
+        return candidates * problem.linearise_calls()
+
+    def _one(self, problem: Problem, theta: torch.Tensor, seed: int) -> Estimate:
+        evaluation, jacobian = problem.linearise(theta, seed=seed)
         told = Estimate.of(evaluation)
         if jacobian is None or evaluation.residuals is None or told.residuals is None:
             return told
@@ -26,6 +32,3 @@ class ForwardMode(GradientEstimator):
             failure = f"the Jacobian of {bad}; find its origin with sim.check_gradients"
             return dataclasses.replace(told, failure=failure)
         return dataclasses.replace(told, gradient=rows.T @ told.residuals, jacobian=rows)
-
-    def cost(self, problem: Problem) -> int:
-        return problem.linearise_calls()

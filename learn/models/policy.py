@@ -18,6 +18,9 @@ class Policy(torch.nn.Module, abc.ABC):
     that carries a gradient, `.log_prob` for score-function gradients, `.mode` for the action without exploration.
     """
 
+    def begin_episode(self) -> None:  # noqa: B027 - most policies remember nothing
+        """An episode begins: forget what was remembered of the last one."""
+
     @abc.abstractmethod
     def forward(self, observation: torch.Tensor, time: float) -> distributions.Distribution:
         """The distribution over actions [batch, channels]."""
@@ -54,13 +57,23 @@ class Deterministic(distributions.Distribution):
         return torch.where(same, 0.0, -torch.inf).to(self.value.dtype)
 
 
+class _Normal(distributions.Normal):
+    """One whose samples vmap can follow."""
+
+    def rsample(self, sample_shape: Any = ()) -> torch.Tensor:
+        center = self.loc.expand(self._extended_shape(sample_shape))
+        return center + torch.randn_like(center, memory_format=torch.contiguous_format) * self.scale
+
+
 class SquashedGaussian(distributions.Independent):
     """A Gaussian with independent channels, squashed into the bounds; `mode` is the squashed centre (its median)."""
 
     def __init__(self, center: torch.Tensor, std: torch.Tensor, bounds: str):
         self._mode = squash(center, bounds)
         transform = distributions.SigmoidTransform() if bounds == "unit" else distributions.TanhTransform(cache_size=1)
-        super().__init__(distributions.TransformedDistribution(distributions.Normal(center, std), [transform]), 1)
+        normal = _Normal(center, std, validate_args=False)  # vmap cannot follow the checks
+        squashed = distributions.TransformedDistribution(normal, [transform], validate_args=False)
+        super().__init__(squashed, 1, validate_args=False)
 
     @property
     def mode(self) -> torch.Tensor:

@@ -14,6 +14,7 @@ from pliant.learn.problem import Problem
 from pliant.sim.errors import InputError
 
 PATIENCE = 12  # halvings of a step towards the last good point; the rest is 0.02 % of it
+RESTARTS = 8  # in a row, from one good point
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -24,7 +25,8 @@ class Adam(Method):
     theta -= r(t) (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon)
 
     with the cosine decay r(t) = r_end + (r - r_end) (1 + cos(pi t / decay_iterations)) / 2. After a point that fails
-    (a failed simulation, a gradient that is not finite) the step is halved towards the last good point.
+    (a failed simulation, a gradient that is not finite) the step is halved towards the last good point. Where a dozen
+    halvings fail too, it begins anew from there with fresh moments and half the rate, until a new point is good.
 
     Args:
         learning_rate: r, in coordinates (spreads of the unknowns).
@@ -38,10 +40,11 @@ class Adam(Method):
 
     STATE: ClassVar[tuple[str, ...]] = (
         "theta", "good", "first", "second", "steps", "clipped", "projected", "failed_in_a_row",
+        "restarts", "averaged",
     )  # fmt: skip
 
     learning_rate: float = 1e-2
-    decay_iterations: int | None = None
+    decay_iterations: int | None = dataclasses.field(default=None, metadata={"may_change": True})
     final_learning_rate: float = 0.0
     clip_norm: float | None = None
     betas: tuple[float, float] = (0.9, 0.999)
@@ -60,6 +63,7 @@ class Adam(Method):
         self.good: torch.Tensor | None = None
         self.first, self.second = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
         self.steps = self.clipped = self.projected = self.failed_in_a_row = 0
+        self.restarts = self.averaged = 0
 
     def ask(self) -> Query:
         return Query(candidates=self.theta[None], estimator=self.estimator)
@@ -71,6 +75,8 @@ class Adam(Method):
         estimate = estimates[0]
         if not estimate.ok or estimate.gradient is None:
             return self._step_back(estimate.failure)
+        if self.good is None or not torch.equal(self.theta, self.good):
+            self.restarts = 0
         self.good, self.failed_in_a_row = self.theta, 0
         gradient, logged = self._clip(estimate.gradient)
         rate = self._rate()
@@ -97,25 +103,30 @@ class Adam(Method):
 
     def _rate(self) -> float:
         if self.decay_iterations is None:
-            return self.learning_rate
+            return self.learning_rate * 0.5**self.restarts
         share, end = min(1.0, self.steps / self.decay_iterations), self.final_learning_rate
-        return end + (self.learning_rate - end) * (1.0 + math.cos(math.pi * share)) / 2.0
+        return (end + (self.learning_rate - end) * (1.0 + math.cos(math.pi * share)) / 2.0) * 0.5**self.restarts
 
     def _direction(self, gradient: torch.Tensor) -> torch.Tensor:
         b1, b2 = self.betas
         self.steps += 1
+        self.averaged += 1
         self.first = b1 * self.first + (1.0 - b1) * gradient
         self.second = b2 * self.second + (1.0 - b2) * gradient**2
-        mean, square = self.first / (1.0 - b1**self.steps), self.second / (1.0 - b2**self.steps)
+        mean, square = self.first / (1.0 - b1**self.averaged), self.second / (1.0 - b2**self.averaged)
         return mean / (square.sqrt() + self.epsilon)
 
     def _step_back(self, failure: str) -> dict[str, float]:
-        """Halve the way from the last good point, or give up with a sentence."""
+        """Halve the way from the last good point; where that does not help, begin anew there with half the rate."""
         self.failed_in_a_row += 1
         if self.good is None:
             self.finished = f"Adam cannot start, the initial unknowns fail: {failure}"
-        elif self.failed_in_a_row > PATIENCE:
-            self.finished = f"{PATIENCE} halved steps in a row failed: {failure}"
-        else:
+        elif self.failed_in_a_row <= PATIENCE:
             self.theta = (self.theta + self.good) / 2
+        elif self.restarts < RESTARTS:
+            self.restarts += 1
+            self.theta, self.failed_in_a_row, self.averaged = self.good, 0, 0
+            self.first, self.second = torch.zeros_like(self.theta), torch.zeros_like(self.theta)
+        else:
+            self.finished = f"{PATIENCE} halved steps in a row failed {RESTARTS + 1} times: {failure}"
         return {"stepped_back": 1.0}

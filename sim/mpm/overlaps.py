@@ -24,6 +24,7 @@ DEEP = 1e-3  # of the particle spacing: how far within a surface a particle has 
 CLOSE = 0.5  # of the particle spacing: nearer to each other, particles of two clouds are in the same place
 MEASURED = 20_000  # particles of one body whose distance to the mesh of another is measured
 FILLED = (0.75, 1.0 / 0.75)  # share of a shape's volume that its particles may fill at their spacing
+WIDE = 50.0  # times as wide as the grid: a mesh whose unit is mistaken
 FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
 
 
@@ -40,24 +41,34 @@ def overlaps(
         bodies: the entries of the scene, with `points` [items, 3] for each.
         volumes: of the colliders that are meshes, by number.
     """
-    sentences = [*_coarse(colliders, volumes, grid.spacing)]
+    sentences = [*_coarse(colliders, volumes, grid)]
     for entry, x in zip(bodies, points, strict=True):
         sentences += _in_colliders(entry, x, colliders, volumes)
         sentences += _in_walls(entry, x, grid)
-        sentences += _filling(entry, len(x))
+        sentences += [*_filling(entry, len(x)), *_empty_parts(entry, x)]
     for first, second in itertools.combinations(range(len(bodies)), 2):
         sentences += _in_each_other(bodies[first], points[first], bodies[second], points[second])
     return tuple(sentences)
 
 
-def _coarse(colliders: Sequence["Collider"], volumes: Mapping[int, DistanceVolume], cell: float) -> list[str]:
-    """Meshes so large that the memory allows them no distance volume as fine as the grid."""
-    return [
+def _coarse(colliders: Sequence["Collider"], volumes: Mapping[int, DistanceVolume], grid: "GridSpec") -> list[str]:
+    """Meshes so large that the memory allows them no distance volume as fine as the grid, or that their unit looks wrong."""
+    cell, size = grid.spacing, grid.spacing * max(grid.counts)
+    told = [
         f"collider '{colliders[index].name}' is met through a distance volume of spacing {volume.spacing:.3g} m, coarser than the "
         f"grid's {cell:.3g} m, so that what is thinner than {3.0 * volume.spacing:.3g} m leaks; split the mesh into several "
         "colliders, cut off what nothing touches, or enlarge the cells."
         for index, volume in volumes.items()
         if volume.spacing > cell * (1.0 + 1e-6)
+    ]
+    wide = [
+        (collider.name, float(np.ptp(collider.shape.bounds(), axis=0).max()))
+        for collider in map(colliders.__getitem__, volumes)
+    ]
+    return told + [
+        f"collider '{name}' is {width:.3g} m wide in a grid of {size:.3g} m; give scale=0.001 if its mesh is in millimetres."
+        for name, width in wide
+        if width > WIDE * size
     ]
 
 
@@ -139,6 +150,25 @@ def _filling(entry: Mapping[str, Any], items: int) -> list[str]:
     return [
         f"the {items:,} particles of {entry['name']!r} fill {share:.2g} of its volume at a spacing of {entry['spacing']:.3g} m, so "
         f"that each stands for {1.0 / share:.2g} of its cube; lower the spacing."
+    ]
+
+
+def _empty_parts(entry: Mapping[str, Any], x: np.ndarray) -> list[str]:
+    """What to say of the parts of a mesh that are too small for a particle."""
+    shape = entry["shape"]
+    if not isinstance(shape, Mesh) or shape.parts.max() == 0:
+        return []
+    corners, counts = shape.surface()[0][shape.faces], np.bincount(shape.parts)
+    empty = [
+        part + 1
+        for part in range(len(counts))
+        if not _within(x, *((side(corners[shape.parts == part], axis=(0, 1))) for side in (np.min, np.max))).any()
+    ]
+    if not empty:
+        return []
+    return [
+        f"no particle of {entry['name']!r} lies in part {', '.join(map(str, empty[:8]))} of the {len(counts)} parts of its mesh, "
+        "whose mass the others carry; lower the spacing or leave these parts out."
     ]
 
 

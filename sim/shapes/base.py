@@ -63,13 +63,13 @@ def differentiable(function: Callable) -> Callable:
     return function
 
 
-def _lattice(owner: str, extents: np.ndarray, h: float) -> np.ndarray:
+def _lattice(owner: str, extents: np.ndarray, h: float, remedy: str) -> np.ndarray:
     """Points [n, 3] of a cubic lattice about the origin, one for every cell of side h that the extents [3] hold."""
     counts = np.rint(extents / h)
     if counts.prod() > MAX_POINTS:
         raise InputError(
             f"{owner}.sample: spacing = {h:g} m needs a lattice of {counts.prod():.2g} points, expected at most "
-            f"{MAX_POINTS}; enlarge the spacing."
+            f"{MAX_POINTS}; {remedy}."
         )
     offsets = [(np.arange(count) - 0.5 * (count - 1.0)) * h for count in counts]
     return np.stack(np.meshgrid(*offsets, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -98,6 +98,7 @@ class Shape:
     """
 
     KIND: ClassVar[int] = -1
+    TOO_FINE: ClassVar[str] = "enlarge the spacing"
     center: Vector = (0.0, 0.0, 0.0)
     rotation: Vector = (0.0, 0.0, 0.0, 1.0)
 
@@ -147,7 +148,7 @@ class Shape:
         """
         h = positive(f"{self._name}.sample: spacing", spacing)
         upper, lower = self._support(np.eye(3)), -self._support(-np.eye(3))
-        lattice = _lattice(self._name, upper - lower, h) + 0.5 * (lower + upper)
+        lattice = _lattice(self._name, upper - lower, h, self.TOO_FINE) + 0.5 * (lower + upper)
         inside = lattice[self._distance(lattice) < 0.0]
         if not len(inside):
             raise InputError(

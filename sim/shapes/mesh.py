@@ -15,7 +15,9 @@ from pliant.sim.errors import InputError
 from pliant.sim.precision import Precision
 from pliant.sim.shapes.base import FAR, MAX_POINTS, NEAR, Shape, Triangles, differentiable, positive
 from pliant.sim.shapes.closest import signed_distance
-from pliant.sim.shapes.mesh_file import check_triangles, read_mesh
+from pliant.sim.shapes.mesh_file import read_mesh
+from pliant.sim.shapes.parts import check_triangles, oriented, part_numbers
+from pliant.sim.shapes.skin import Skin, skin
 from pliant.sim.shapes.volume import DistanceVolume, node_counts, sampled
 
 CELLS = 48  # of a distance volume along the largest extent, at least
@@ -27,23 +29,31 @@ class Mesh(Shape):
     """The solid inside a watertight triangle mesh; the origin of its own frame is its center of mass.
 
     Args:
-        path: STL, OBJ or PLY file; saved with a scene by name and SHA-256. Or give both:
+        path: STL, OBJ, PLY or GLB file (its y, which is up by its standard, becomes z); saved with a scene by name and
+            SHA-256. Or give both:
         vertices: [v, 3], in the unit that `scale` turns into m.
         faces: [f, 3] numbers of vertices, counter-clockwise seen from outside.
         scale: meters per unit of the vertices (0.001 for millimeters).
         center: where the center of mass lies, [3] m; default: where scale * vertices put it.
         sha256: of the file, if it must not have changed.
+        repair: whether to merge near vertices, close holes and turn faces; `repairs` tells what was changed.
 
-    Errors: `InputError` for a file that cannot be read or has changed, NaN, holes, faces turned inside out, no volume.
+    It may have several closed parts: where they overlap they count once, and a part whose faces point inwards is a cavity
+    of the part around it. Vertices within 1e-8 of the extent of each other are one where that closes a seam.
+
+    Errors: `InputError` for a file that cannot be read or has changed, NaN, holes, no volume, and a part that is inside out.
     """
 
     KIND: ClassVar[int] = 5
+    TOO_FINE: ClassVar[str] = "enlarge the spacing, or give scale=0.001 if the mesh is in millimetres"
     path: str | os.PathLike | None = None
     vertices: Any = dataclasses.field(default=None, kw_only=True)
     faces: Any = dataclasses.field(default=None, kw_only=True)
     scale: float = dataclasses.field(default=1.0, kw_only=True)
     sha256: str | None = dataclasses.field(default=None, kw_only=True)
     center: Any = dataclasses.field(default=None, kw_only=True)
+    repair: bool = dataclasses.field(default=False, kw_only=True)
+    repairs: tuple[str, ...] = dataclasses.field(default=(), init=False, repr=False)
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.vertices is None) or (self.vertices is None) != (self.faces is None):
@@ -52,11 +62,15 @@ class Mesh(Shape):
         if self.path is not None:
             triangles, digest = read_mesh(self.path, self.sha256)
             self._set(path=os.fspath(self.path))
-        vertices, faces = check_triangles(f"Mesh {self.path or ''}".strip(), *triangles)
+        owner, told = f"Mesh {self.path or ''}".strip(), [] if self.repair else None
+        scale = positive("Mesh.scale", self.scale, unit="m per unit")
+        vertices, faces = check_triangles(owner, *triangles, repair=told)
+        self._set(vertices=vertices, faces=faces, scale=scale, sha256=digest)
+        self._check_extent()
+        faces = np.ascontiguousarray(oriented(owner, vertices, faces, repair=told))
         vertices.setflags(write=False)
         faces.setflags(write=False)
-        scale = positive("Mesh.scale", self.scale, unit="m per unit")
-        self._set(vertices=vertices, faces=faces, scale=scale, sha256=digest)
+        self._set(faces=faces, repairs=tuple(told or ()))
         self._check_volume()
         if self.center is None:
             self._set(center=self._mass_center)
@@ -64,7 +78,7 @@ class Mesh(Shape):
 
     @cached_property
     def volume(self) -> float:
-        """Volume [m^3]: the sum of the tetrahedra between the triangles and one point."""
+        """Volume [m^3]: the sum of the tetrahedra between the triangles of the skin and one point."""
         return float(self._tetrahedra.sum())
 
     def distance_volume(self, spacing: float | None = None, *, reach: float = math.inf) -> DistanceVolume:
@@ -107,8 +121,8 @@ class Mesh(Shape):
     @cached_property
     def area(self) -> float:
         """Of the surface [m^2]."""
-        a, b, c = self._scaled[self.faces].swapaxes(0, 1)
-        return 0.5 * float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
+        a, b, c = self._skin.vertices[self._skin.faces].swapaxes(0, 1)
+        return 0.5 * float(self._skin.weights @ np.linalg.norm(np.cross(b - a, c - a), axis=1))
 
     @cached_property
     def _made(self) -> dict[tuple[float, float], DistanceVolume]:
@@ -125,10 +139,13 @@ class Mesh(Shape):
             "scale": self.scale,
             "center": list(self.center),
             "rotation": list(self.rotation),
+            **({"repair": True} if self.repair else {}),
         }
 
     def _distance(self, points: np.ndarray) -> np.ndarray:
-        return signed_distance(points, self._local, self.faces)
+        whole = self._skin.faces is self.faces
+        bounding = None if whole else (self._skin.vertices - self._mass_center, self._skin.faces)
+        return signed_distance(points, self._local, self.faces, bounding)
 
     def _support(self, directions: np.ndarray) -> np.ndarray:
         return (directions @ self._local.T).max(axis=1)
@@ -136,19 +153,42 @@ class Mesh(Shape):
     def _surface(self, resolution: int) -> Triangles:
         return self._local, self.faces
 
-    def _check_volume(self) -> None:
-        extent = float(np.ptp(self._scaled, axis=0).max())
+    def _check_extent(self) -> None:
+        extent = self._extent
         if not NEAR <= extent <= FAR:
             raise InputError(
                 f"{self._name}: expected an extent from {NEAR:g} to {FAR:g} m, got {extent:g}; correct `scale`."
             )
+
+    def _check_volume(self) -> None:
+        extent = self._extent
         if abs(self.volume) <= 1e-12 * extent**3:
             raise InputError(f"{self._name}: expected a solid, got one of zero volume; give it thickness.")
         if self.volume < 0.0:
             raise InputError(
                 f"{self._name}: expected faces counter-clockwise seen from outside, got volume {self.volume:g} m^3; "
-                "reverse the faces."
+                "reverse the faces, or give repair=True."
             )
+
+    @cached_property
+    def parts(self) -> np.ndarray:
+        """The number [f] of the closed part to which each face belongs."""
+        return part_numbers(self.faces)
+
+    @property
+    def _extent(self) -> float:
+        return float(np.ptp(self._scaled, axis=0).max())
+
+    @cached_property
+    def _skin(self) -> Skin:
+        """What bounds the solid, in m."""
+        if self._total <= 1e-12 * self._extent**3:  # flat or inside out, and refused
+            return Skin(self._scaled, self.faces, np.ones(len(self.faces)))
+        return skin(self._scaled, self.faces, parts=int(self.parts.max()) + 1)
+
+    @property
+    def _total(self) -> float:
+        return float(_tetrahedra(self._scaled, self.faces).sum())
 
     @cached_property
     def _scaled(self) -> np.ndarray:
@@ -161,15 +201,21 @@ class Mesh(Shape):
 
     @cached_property
     def _tetrahedra(self) -> np.ndarray:
-        """Signed volume [f] between each triangle and the mean vertex, which keeps digits where zero is far."""
-        a, b, c = (self._scaled - self._scaled.mean(axis=0))[self.faces].swapaxes(0, 1)
-        return np.einsum("fi,fi->f", a, np.cross(b, c)) / 6.0
+        """Signed volume [f] between each triangle of the skin and its mean vertex."""
+        return self._skin.weights * _tetrahedra(self._skin.vertices, self._skin.faces)
 
     @cached_property
     def _mass_center(self) -> np.ndarray:
-        apex = self._scaled.mean(axis=0)
-        centers = (self._scaled[self.faces] - apex).sum(axis=1) / 4.0
+        vertices, faces = self._skin.vertices, self._skin.faces
+        apex = vertices.mean(axis=0)
+        centers = (vertices[faces] - apex).sum(axis=1) / 4.0
         return apex + self._tetrahedra @ centers / self.volume
+
+
+def _tetrahedra(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Signed volume [f] between each triangle and the mean vertex, which keeps digits where zero is far."""
+    a, b, c = (vertices - vertices.mean(axis=0))[faces].swapaxes(0, 1)
+    return np.einsum("fi,fi->f", a, np.cross(b, c)) / 6.0
 
 
 @functools.cache

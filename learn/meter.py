@@ -1,0 +1,52 @@
+"""Simulator calls, counted where they are made, by every meter that is open: what a nested training spends, the outer one spends.
+
+with Meter(simulator_calls=600) as meter:
+    for task in tasks:
+        solve(task, Adam(), Budget(iterations=10), 0)    # stops where the 600 are spent
+"""
+
+import contextvars
+import math
+from types import TracebackType
+
+_OPEN: contextvars.ContextVar[tuple["Meter", ...]] = contextvars.ContextVar("open meters", default=())
+
+
+class Meter:
+    """Counts the simulator calls made inside its `with` block; it can be opened again and goes on counting.
+
+    Args:
+        simulator_calls: the most there may be: no `solve` inside begins an iteration that would pass it.
+    """
+
+    def __init__(self, simulator_calls: int | None = None):
+        self.limit = math.inf if simulator_calls is None else simulator_calls
+        self.calls = 0
+        self.held = False  # whether anything inside has counted, be it nothing
+        self._tokens: list[contextvars.Token] = []
+
+    @property
+    def left(self) -> float:
+        """Simulator calls that may still be made."""
+        return self.limit - self.calls
+
+    def __enter__(self) -> "Meter":
+        for outer in _OPEN.get():
+            outer.held = True
+        self._tokens.append(_OPEN.set((*_OPEN.get(), self)))
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _OPEN.reset(self._tokens.pop())
+
+
+def charge(calls: int) -> None:
+    """Count simulator calls; whoever makes some outside a `Problem` says so here."""
+    for meter in _OPEN.get():
+        meter.calls += calls
+        meter.held = True
+
+
+def calls_left() -> float:
+    """Simulator calls that every open meter still allows."""
+    return min((meter.left for meter in _OPEN.get()), default=math.inf)
