@@ -63,8 +63,8 @@ class Scene:
             divides the extent between walls. A wall stands on nodes: where the extent is no multiple of the cell, the upper
             one stands up to a cell further out, and the model warns of it.
         walls: "separating" (slide along, leave freely), "slip", "stick" or "open", or a dict by face ("x-", ..., "z+").
-        mass_floor: mass [kg] added to a node's when its momentum becomes a velocity, which calms nearly empty nodes;
-            0 conserves momentum to round-off.
+        mass_floor: mass [kg] added to a node's when its momentum becomes a velocity, as some codes do: a drag, which takes
+            up to mass_floor times the velocity of every node a body touches from its momentum in every substep. Default: none.
         keep_inside: set positions back to this distance [m] within the faces of `extent` (negative: beyond them) after every
             substep. A projection, no contact, to reproduce codes that have it: see `sim/mpm/inside.py`. Default: not done.
     """

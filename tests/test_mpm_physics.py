@@ -29,6 +29,22 @@ def test_momentum_is_conserved_to_round_off_without_walls():
         assert drift <= 1e-12, f"{name} momentum drifts by {drift:.1e}"
 
 
+def test_the_mass_floor_is_a_drag_of_its_mass_at_every_touched_node_and_substep():
+    """A flying block: no force acts but the floor's, -mass_floor v / dt at each node, whether gravity is there or not."""
+    speed, steps, floor = 0.3, 10, 1e-7
+    scene = Scene(gravity=(0, 0, 0), extent=((-1, -1, -1), (1, 1, 1)), cell_size=0.1, walls="open", mass_floor=floor)
+    soft = NeoHookean(youngs_modulus=1e2, poissons_ratio=0.3)
+    block = Box((0.4, 0.3, 0.3), center=(0.013, 0.02, -0.03))
+    scene.add_mpm(block, soft, density=1000.0, spacing=0.05, name="block", velocity=(speed, 0, 0))
+    model = scene.build(dt=1e-4, dtype="float64", threads=1)
+    rollout = model.rollout(steps, record_every=steps, gradient=False)
+    lost = -np.diff(momentum(model, rollout.forward())["linear"][:, 0, 0])[0]
+    cells = (model.parameters()["block.position"].value[0] - model.grid_spec.lower) / 0.1
+    corner = np.floor(cells - 0.5)
+    nodes = np.prod(np.ptp(corner, axis=0) + 3)  # each particle touches three along an axis
+    assert lost == pytest.approx(steps * floor * speed * nodes, rel=0.01)
+
+
 @pytest.mark.parametrize("cells", [2, 4])
 def test_a_body_turns_as_fast_as_it_was_told_to(cells):
     """Its particles carry the velocity gradient [omega]x; without it 0.56 and 0.84 of the spin would be left after a step.

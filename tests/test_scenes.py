@@ -135,9 +135,9 @@ def test_the_specimen_lands_with_newtons_second_law_and_is_still_springing():
 
 
 def test_the_tumbling_cube_falls_freely_and_is_squeezed_when_it_lands():
-    """The mass floor of the grid takes 6e-4 of the fall; the wall squeezes the jelly by more than a tenth."""
+    """The tolerance is float32 over 18 substeps (measured 4e-6); the wall squeezes the jelly by more than a tenth."""
     values = measured("tumble")
-    assert values["fall by gravity / reference"] == pytest.approx(1.0, abs=1e-3)
+    assert values["fall by gravity / reference"] == pytest.approx(1.0, abs=2e-5)
     assert values["least thickness [1]"] < 0.9
 
 
