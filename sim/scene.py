@@ -13,6 +13,7 @@ import warp as wp
 from pliant.sim.atomic import write_atomically
 from pliant.sim.checks import corners, number, positive, vector
 from pliant.sim.errors import InputError
+from pliant.sim.file_access import read_bytes
 from pliant.sim.materials import Material
 from pliant.sim.model import (
     ACTIVATION,
@@ -36,7 +37,8 @@ from pliant.sim.model import (
 )
 from pliant.sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL
 from pliant.sim.mpm.overlaps import overlaps
-from pliant.sim.mpm.placement import checked_margin, place_grid, whole_counts
+from pliant.sim.mpm.placement import checked_margin, grid_spacing, place_grid, whole_counts
+from pliant.sim.mpm.step_limits import check_room, check_time_step, longest_step
 from pliant.sim.parameter import ParameterSpec
 from pliant.sim.precision import Precision, precision
 from pliant.sim.quiet import start_warp
@@ -48,7 +50,6 @@ WALLS = {"open": OPEN, "separating": SEPARATING_WALL, "slip": SLIP_WALL, "stick"
 SURFACES = {"separating": 0, "slip": 1, "stick": 2}
 FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
 THREAD_THRESHOLD = 2_000  # particles from which a second CPU thread pays; benchmarks/results hold 8,000 and 64,000
-STABLE_SHARE = 0.9  # of the time an elastic wave takes to cross a cell: measured in tests/test_mpm_stability.py
 SHORTEST, LONGEST = 1e-15, 1e6  # s, of a substep: beyond, single precision loses its inverse or its motion
 
 
@@ -222,12 +223,13 @@ class Scene:
             raise InputError("scene: expected at least one body, got none; call add_mpm first.")
         if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
             raise InputError(f"batch: expected a whole number of at least 1, got {batch!r}; correct it.")
+        check_room(self.bodies, device_memory(where))
         points = [entry["shape"].sample(entry["spacing"]) for entry in self.bodies]
         total = batch * sum(len(x) for x in points)
         grid = self._grid(points, batch, total, where)
         self._check_inside(points, grid)
         bodies = self._model_bodies(points, batch, p)
-        self._check_time_step(positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
+        check_time_step(self.bodies, positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
         colliders = tuple(self._model_collider(entry, batch, p) for entry in self.colliders)
         volumes = mesh_volumes(colliders, grid.spacing)
         return Model(
@@ -291,12 +293,12 @@ class Scene:
         Errors: `InputError` for a missing or damaged file.
         """
         try:
-            return Scene.from_dict(json.loads(Path(path).read_text()))
-        except FileNotFoundError:
-            raise InputError(f"scene: expected a file, found none at {path}; check the path.") from None
-        except OSError as error:
-            raise InputError(f"scene: cannot read {path}: {error.strerror or error}; check the path.") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            if not Path(path).exists():
+                raise InputError(f"scene: expected a file, found none at {path}; check the path.")
+            return Scene.from_dict(json.loads(read_bytes(path, "scene").decode()))
+        except InputError:
+            raise
+        except (ValueError, RecursionError) as error:  # damaged, not UTF-8, or an integer of thousands of digits
             raise InputError(f"scene: {path} is not a complete JSON file ({error}); save it anew.") from None
 
     def copy(self) -> "Scene":
@@ -321,9 +323,8 @@ class Scene:
         return name
 
     def _grid(self, points: list[np.ndarray], batch: int, particles: int, device: wp.Device) -> GridSpec:
-        modes = tuple(WALLS[w] for w in self.walls)
-        wanted = 2.0 * min(entry["spacing"] for entry in self.bodies)
-        first, dx, counts = place_grid(points, self.extent, self.cell_size, wanted, modes)
+        modes = self._modes()
+        first, dx, counts = place_grid(points, self.extent, self.cell_size, self._wanted(), modes)
         nodes = whole_counts(counts, batch, particles, device)
         return GridSpec(first, dx, nodes, modes, self.mass_floor, self.keep_inside)
 
@@ -338,19 +339,15 @@ class Scene:
                     f"{_short(low)} to {_short(high)} m; enlarge `extent` or move the shape."
                 )
 
-    def _check_time_step(self, dt: float, dx: float) -> None:
-        for entry in self.bodies:
-            material = entry["material"]
-            if not isinstance(material, Material):
-                continue
-            with np.errstate(over="ignore"):  # an infinite speed allows no step
-                speed = material.wave_speed(float(np.min(entry["density"])))
-            limit = STABLE_SHARE * dx / speed if speed > 0 else math.inf
-            if dt > limit:
-                raise InputError(
-                    f"MPM: dt = {dt:.3g} s exceeds the elastic limit {limit:.3g} s of {entry['name']!r} "
-                    f"(wave speed {speed:.3g} m/s, cell {dx:.3g} m); lower dt or the stiffness, or enlarge the cells."
-                )
+    def stable_dt(self) -> float:
+        """The longest substep [s] that `build` accepts; infinite where every law is learned."""
+        return longest_step(self.bodies, grid_spacing(self.extent, self.cell_size, self._wanted(), self._modes()))
+
+    def _wanted(self) -> float:
+        return 2.0 * min((entry["spacing"] for entry in self.bodies), default=NEAR)
+
+    def _modes(self) -> tuple[int, ...]:
+        return tuple(WALLS[wall] for wall in self.walls)
 
     def _model_bodies(self, points: list[np.ndarray], batch: int, p: Precision) -> tuple[Body, ...]:
         bodies, first = [], 0

@@ -16,6 +16,7 @@ from pliant.sim.mpm.grid import grid_update
 from pliant.sim.mpm.inside import keep_kernels
 from pliant.sim.mpm.muscle import muscle_kernels
 from pliant.sim.mpm.state import StateArray
+from pliant.sim.mpm.step_limits import broken_limit
 from pliant.sim.mpm.transfers import transfers
 from pliant.sim.program import Program, barrier_kernel
 from pliant.sim.status import Code, Status
@@ -133,6 +134,8 @@ class MPMSolver:
         body, environment, item = self.model.item_of(particle)
         where = f" of environment {environment}" if self.model.batch > 1 else ""
         sentence = f"particle {item} of '{body}'{where} {_REMEDY[Code(code)]} (at substep {step})."
+        if limit := broken_limit(self.model, self.binding, body):
+            sentence = f"particle {item} of '{body}'{where} failed at substep {step}: {limit}."
         return Status(Code(code), step, particle, body, sentence)
 
     def failure(self) -> tuple[int, int, int]:
