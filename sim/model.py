@@ -11,15 +11,17 @@ import warp as wp
 from pliant.sim.colliders.kinematics import POSE
 from pliant.sim.errors import InputError
 from pliant.sim.mpm.binding import Binding
-from pliant.sim.mpm.contact import solid_struct
+from pliant.sim.mpm.contact import SEPARATING, solid_struct
 from pliant.sim.mpm.frames import ParticleFrames
-from pliant.sim.mpm.leaks import can_flow, leaks
+from pliant.sim.mpm.leaks import can_flow, depth_of, leaks
+from pliant.sim.mpm.particle_contact import pushes
 from pliant.sim.mpm.solver import MPMSolver
 from pliant.sim.mpm.state import FIELDS, SHAPES, State
 from pliant.sim.mpm.transfers import grid_struct
 from pliant.sim.parameter import Parameter, ParameterSpec
 from pliant.sim.precision import Precision
 from pliant.sim.shapes import Shape
+from pliant.sim.shapes.base import FAR
 from pliant.sim.solver import BaseModel
 
 if TYPE_CHECKING:
@@ -48,7 +50,10 @@ class MuscleModel:
 
 @dataclasses.dataclass(frozen=True)
 class Body:
-    """A body of material points: the first of its items in one environment, their number and rest volumes [items] m^3."""
+    """A body of material points: the first of its items in one environment, their number and rest volumes [items] m^3.
+
+    `radius` is that of its particles [m] where colliders push them, 0 where the grid's rule serves it.
+    """
 
     name: str
     first: int
@@ -57,6 +62,7 @@ class Body:
     material: Any
     parameters: tuple[Parameter, ...]
     muscle: MuscleModel | None = None
+    radius: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,6 +206,23 @@ class Model(BaseModel):
                 offset += volume.values.size
             made.append(solid)
         return wp.array(made, dtype=Solid, device=self.device)
+
+    @cached_property
+    def ruled_solids(self) -> wp.array:
+        """The colliders that the grid's rule has to look at: all, or none where every meeting is one of particles."""
+        needed = any(b.radius == 0.0 for b in self.bodies) or any(c.surface != SEPARATING for c in self.colliders)
+        return self.solids if needed else wp.empty(0, dtype=solid_struct(self.precision), device=self.device)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether particles are pushed by some colliders while the grid's rule acts elsewhere."""
+        return pushes(self) and self.ruled_solids.shape[0] > 0
+
+    @cached_property
+    def middles(self) -> wp.array:
+        """How deep the middle of every collider lies [m]."""
+        depths = [min(depth_of(c.shape, self._volumes.get(i)), FAR) for i, c in enumerate(self.colliders)]
+        return wp.array(np.array(depths, self.precision.numpy), dtype=self.precision.real, device=self.device)
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:

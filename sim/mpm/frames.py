@@ -43,7 +43,9 @@ class ParticleFrames(FrameBuffers):
         self.strains.begin()
 
     def warnings(self, first_step: int) -> tuple[str, ...]:
-        return (*self.rollout.model.warnings, *self.strains.warnings(first_step))
+        contact = self.rollout.solver.contact
+        met = () if contact is None else contact.warnings(first_step)
+        return (*self.rollout.model.warnings, *self.strains.warnings(first_step), *met)
 
     def capture(self, frame: int, step: int, slot: int) -> None:
         """Copy the state in a slot, the poses and the mean wrench since the last frame."""

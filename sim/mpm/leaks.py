@@ -46,7 +46,7 @@ def leaks(
     """
     sentences = []
     for index, collider in enumerate(colliders):
-        depth = -float(volumes[index].values.min()) if index in volumes else _depth(collider.shape)
+        depth = depth_of(collider.shape, volumes.get(index))
         thin = _thin(collider, 2.0 * depth / grid.spacing, grid)
         sentences += [thin] if thin else []
         if flows and isinstance(collider.shape, Box):
@@ -55,8 +55,10 @@ def leaks(
     return tuple(sentences)
 
 
-def _depth(shape: Shape) -> float:
+def depth_of(shape: Shape, volume: DistanceVolume | None = None) -> float:
     """Of the deepest point [m], which is the centre of all shapes but meshes."""
+    if volume is not None:
+        return -float(volume.values.min())
     return (
         np.inf if isinstance(shape, Plane) else -float(shape.signed_distance(np.asarray(shape.center, float)[None])[0])
     )
