@@ -25,11 +25,10 @@ MEASURED_Z = np.array((1.89, 2.11, 2.33, 2.56, 2.78, 3.00, 3.22, 3.44, 3.67, 3.8
 def build() -> sim.Scene:
     """Water at the left end of a smooth channel of five column widths."""
     walls = {"y-": "slip", "y+": "slip"}
-    scene = sim.Scene(extent=((0.0, 0.0, -0.024), (5 * SIDE, WIDTH, 0.4)), cell_size=CELL, walls=walls)
+    scene = sim.Scene(extent=((0.0, 0.0, 0.0), (5 * SIDE, WIDTH, 0.4)), cell_size=CELL, walls=walls)
     water = materials.Fluid(bulk_modulus=1e5, viscosity=1e-3)
     column = shapes.Box((SIDE, WIDTH, 2 * SIDE), center=(SIDE / 2, WIDTH / 2, SIDE))
     scene.add_mpm(column, water, density=1000.0, spacing=CELL / 2, name="water", color=(0.25, 0.52, 0.86))
-    scene.add_collider(shapes.Plane(), name="bed")
     return scene
 
 

@@ -103,7 +103,7 @@ class Motion:
             field = recorded_velocity(self.recording)
         else:
             field = estimated_velocity(seen or self.observed)
-        return {**values, f"{self.body}.velocity": field.at(self.particles)[None]}
+        return {**values, **field.start(self.body, self.particles)}
 
     def start_and_positions(self) -> dict[str, np.ndarray]:
         """All positions as they were seen, and the other fields at the start only."""

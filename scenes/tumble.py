@@ -33,8 +33,8 @@ def lattice() -> np.ndarray:
 
 
 def box_scene() -> sim.Scene:
-    """The box without a body."""
-    return sim.Scene(gravity=(0, 0, -GRAVITY), extent=((0.15,) * 3, (0.85,) * 3), cell_size=0.05, mass_floor=1e-7)
+    """The box without a body; its walls are the paper's, which blocks nodes 0 to 2 and 18 to 20."""
+    return sim.Scene(gravity=(0, 0, -GRAVITY), extent=((0.1,) * 3, (0.9,) * 3), cell_size=0.05, mass_floor=1e-7)
 
 
 def build(material: str = "jelly") -> sim.Scene:

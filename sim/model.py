@@ -1,7 +1,7 @@
 """A scene made ready to run: frozen arrays, laws and named parameters on one device in one precision."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 POSITION = ParameterSpec("position", "m", meaning="initial position of every particle")
 VELOCITY = ParameterSpec("velocity", "m/s", meaning="initial velocity of every particle")
-VELOCITY_GRADIENT = ParameterSpec("velocity_gradient", "1/s", meaning="initial APIC velocity gradient")
+VELOCITY_GRADIENT = ParameterSpec(
+    "velocity_gradient", "1/s", meaning="initial APIC velocity gradient: of the velocity about each particle"
+)
 DEFORMATION = ParameterSpec("deformation_gradient", "1", meaning="initial deformation gradient")
 DENSITY = ParameterSpec("density", "kg/m^3", 0.0, meaning="mass per rest volume")
 GRAVITY = ParameterSpec("gravity", "m/s^2", meaning="acceleration of every particle")
@@ -89,7 +91,7 @@ class GridSpec:
         return {**dataclasses.asdict(self), "lower": self.lower.tolist()}
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Model(BaseModel):
     """Everything about a scene that does not change while it runs. Made by `Scene.build`."""
 
@@ -104,6 +106,7 @@ class Model(BaseModel):
     bodies: tuple[Body, ...]
     colliders: tuple[Collider, ...]
     gravity: Parameter
+    at_start: tuple[str, ...] = ()
 
     @property
     def particle_count(self) -> int:
@@ -227,13 +230,19 @@ class Model(BaseModel):
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Sentences about what makes every run doubtful; the status of each repeats them."""
-        flows = any(can_flow(body.material, self.precision) for body in self.bodies)
-        return leaks(self.colliders, self._volumes, self.grid_spec, flows=flows)
+        flows = any(can_flow(b.material, self.precision) for b in self.bodies if b.radius == 0.0)
+        pushed = all(body.radius > 0.0 for body in self.bodies)
+        return (*self.at_start, *leaks(self.colliders, self._volumes, self.grid_spec, flows=flows, pushed=pushed))
 
     @cached_property
     def _volumes(self) -> dict[int, Any]:
-        meshes = {i: c.shape for i, c in enumerate(self.colliders) if hasattr(c.shape, "distance_volume")}
-        return {i: shape.distance_volume() for i, shape in meshes.items()}
+        return mesh_volumes(self.colliders, self.grid_spec.spacing)
+
+
+def mesh_volumes(colliders: Sequence[Collider], cell: float) -> dict[int, Any]:
+    """Distance volumes of the colliders that are meshes, by their number, for a grid of that cell [m]."""
+    meshes = {i: c.shape for i, c in enumerate(colliders) if hasattr(c.shape, "volume_for")}
+    return {i: shape.volume_for(cell) for i, shape in meshes.items()}
 
 
 def make_parameter(owner: str, spec: ParameterSpec, value: np.ndarray, dtype: type, **options: Any) -> Parameter:

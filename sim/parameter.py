@@ -93,6 +93,13 @@ class Parameter:
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
 
+    @property
+    def summary(self) -> str:
+        """Name, shape and value with its unit, the smallest and largest where there are several: one line."""
+        low, high = self.value.min(initial=math.inf), self.value.max(initial=-math.inf)
+        value = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        return f"{self.name} {list(self.shape)}: {value}" + (f" {self.unit}" if self.unit != "1" else "")
+
     def expand(self, given: np.ndarray | float) -> np.ndarray:
         """The full array a given value stands for; `InputError` for a shape that does not fit or a value out of bounds."""
         value = np.asarray(given)

@@ -32,9 +32,11 @@ from pliant.sim.model import (
     Model,
     MuscleModel,
     make_parameter,
+    mesh_volumes,
     pose_of,
 )
 from pliant.sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL, WALL_CELLS
+from pliant.sim.mpm.overlaps import overlaps
 from pliant.sim.mpm.particle_contact import DAMPING, STIFFNESS, contact_modulus, contact_options, has_particle_contact
 from pliant.sim.parameter import ParameterSpec
 from pliant.sim.precision import Precision, precision
@@ -223,6 +225,8 @@ class Scene:
         self._check_inside(points, grid)
         self._check_time_step(positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
         bodies = self._model_bodies(points, batch, p, float(dt))
+        colliders = tuple(self._model_collider(entry, batch, p) for entry in self.colliders)
+        volumes = mesh_volumes(colliders, grid.spacing)
         return Model(
             description=self.to_dict(grid),
             device=where,
@@ -233,8 +237,9 @@ class Scene:
             seed=seed,
             grid_spec=grid,
             bodies=bodies,
-            colliders=tuple(self._model_collider(entry, batch, p) for entry in self.colliders),
+            colliders=colliders,
             gravity=make_parameter("", GRAVITY, np.tile(self.gravity, (batch, 1)), p.numpy, components=1),
+            at_start=overlaps(self.bodies, points, colliders, volumes, grid),
         )
 
     def to_dict(self, grid: GridSpec | None = None) -> dict:
@@ -390,7 +395,8 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
     """The body; `dt` is None where no collider lets go, so that none pushes its particles."""
     name, items, material = entry["name"], len(points), entry["material"]
     arm = points - np.asarray(entry["shape"].center)
-    velocity = entry["velocity"] + np.cross(entry["angular_velocity"], arm)
+    spin = entry["angular_velocity"]
+    velocity = entry["velocity"] + np.cross(spin, arm)
 
     def given(spec: ParameterSpec, value: Any, components: int = 0) -> Any:
         full = _per_item(f"{name}.{spec.name}", value, batch, items, components)
@@ -399,7 +405,7 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
     parameters = [
         given(POSITION, points, 1),
         given(VELOCITY, velocity, 1),
-        given(VELOCITY_GRADIENT, np.zeros((3, 3)), 2),
+        given(VELOCITY_GRADIENT, np.cross(np.eye(3), spin), 2),  # rows e_i x w: its product with an arm r is w x r
         given(DEFORMATION, np.eye(3), 2),
         given(DENSITY, entry["density"]),
     ]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pliant.sim.frames import FrameBuffers
     from pliant.sim.rollout import Rollout
 
+REPR_LINES = 8  # parameters that the text of a model names
+
 
 class State(Protocol):
     """One instant: NumPy arrays by name, of the shapes `BaseModel.state_shapes` tells."""
@@ -164,6 +166,18 @@ class BaseModel(abc.ABC):
     ) -> dict[str, np.ndarray]:
         """What `Rollout.tangent` returns, of a run from the state `start` with the values bound; not every family has it."""
         raise InputError("tangent: this solver has no forward mode; use backward, or finite differences.")
+
+    def __repr__(self) -> str:
+        """Ten lines at most: size, clock, device, and the first parameters with their values."""
+        shown = list(self._parameters.values())
+        head = (
+            f"{type(self).__name__} of {self.extent_text}, batch {self.batch}, dt {self.dt:g} s, "
+            f"{self.precision.name} on {self.device}, {len(shown)} parameters"
+        )
+        lines = [head, *(f"  {parameter.summary}" for parameter in shown[:REPR_LINES])]
+        if len(shown) > REPR_LINES:
+            lines.append(f"  and {len(shown) - REPR_LINES} more: model.parameters()")
+        return "\n".join(lines)
 
     @property
     def state_bytes(self) -> int:

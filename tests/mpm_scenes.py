@@ -16,8 +16,8 @@ def reference_cube() -> np.ndarray:
 
 
 def reference_scene(material) -> Scene:
-    """The common set-up of `reference/mpm`: a cube in a box of free-slip walls, gravity along -y."""
-    scene = Scene(gravity=(0, -9.8, 0), extent=((0.15,) * 3, (0.85,) * 3), cell_size=0.05, mass_floor=1e-7)
+    """The common set-up of `reference/mpm`: a cube in a box of walls that block nodes 0 to 2 and 18 to 20, gravity along -y."""
+    scene = Scene(gravity=(0, -9.8, 0), extent=((0.1,) * 3, (0.9,) * 3), cell_size=0.05, mass_floor=1e-7)
     cube = Points(reference_cube(), volume=0.125)
     scene.add_mpm(cube, material, density=1000.0, spacing=REFERENCE_SPACING, name="body")
     return scene
@@ -25,7 +25,7 @@ def reference_scene(material) -> Scene:
 
 def busy_scene() -> Scene:
     """Contact with friction, a moving sphere, yielding, flow and muscles, in 200 substeps of a few hundred particles."""
-    scene = Scene(extent=((0, 0, -0.1), (1, 1, 1)), cell_size=0.1)
+    scene = Scene(extent=((-0.1, -0.1, -0.2), (1.1, 1.1, 1.1)), cell_size=0.1)
     soft = NeoHookean(youngs_modulus=2e4, poissons_ratio=0.3)
     clay = VonMises(youngs_modulus=3e4, poissons_ratio=0.3, yield_stress=300.0)
     scene.add_mpm(

@@ -135,6 +135,6 @@ def test_no_file_is_called_utils():
 
 def test_the_ci_runs_the_readme_test_command():
     install = "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[test]'"
-    command = f"{install} && .venv/bin/python -m pytest"
+    command = f"{install} && .venv/bin/python -m pytest -n 2 --dist loadfile"
     assert command in (REPOSITORY / "README.md").read_text()
     assert command in (REPOSITORY / ".ci" / "run").read_text()

@@ -83,7 +83,7 @@ def test_a_surface_that_does_not_let_go_needs_no_nodes_on_both_sides(surface):
 
 def warned(*colliders):
     scene = sim.Scene(extent=((-1.0,) * 3, (1.0,) * 3), cell_size=0.1, walls="open")
-    scene.add_mpm(shapes.Box(0.2), WATER, density=1000.0, spacing=0.05, name="water")
+    scene.add_mpm(shapes.Box(0.2, center=(0.8,) * 3), WATER, density=1000.0, spacing=0.05, name="water")
     for index, shape in enumerate(colliders):
         scene.add_collider(shape, name=f"c{index}")
     return scene.build(dt=1e-4, threads=1).warnings

@@ -23,7 +23,8 @@ def test_positions_agree_with_an_independent_code(name, reference):
     data = np.load(reference / "mpm" / f"{name}_vel_seed1.npz")
     model = reference_scene(material).build(dt=5e-4, dtype="float32")
     rollout = model.rollout(600, record_every=50, gradient=False)
-    trajectory = rollout.forward({"body.position": data["x"][0], "body.velocity": data["v0"]})
+    start = {"position": data["x"][0], "velocity": data["v0"], "velocity_gradient": np.zeros((3, 3))}
+    trajectory = rollout.forward({f"body.{name}": value for name, value in start.items()})
     frame = list(data["step"]).index(600)
     error = float(((trajectory["body.position"][-1, 0] - data["x"][frame]) ** 2).mean())
     assert error <= bound, f"mean squared position error {error:.1e} at step 600"

@@ -41,7 +41,7 @@ SETTINGS = Settings(dt=1e-3, steps=60)
 
 
 def build():
-    scene = sim.Scene(extent=((0.0,) * 3, (0.4,) * 3), cell_size=0.05)
+    scene = sim.Scene(extent=((-0.05,) * 3, (0.4,) * 3), cell_size=0.05)
     material = materials.NeoHookean(youngs_modulus=2e4, poissons_ratio=0.3)
     block = shapes.Box(0.15, center=(0.2, 0.2, 0.1))
     scene.add_mpm(block, material, density=1000.0, spacing=0.025, name="block", velocity=(0.5, 0, -2))
@@ -258,6 +258,9 @@ def test_recorded_velocities_are_carried_to_other_points():
     w, center = np.array([2.0, -1.0, 1.5]), seen.points[0].mean(axis=0)
     expected = np.array([1.0, -2.0, 3.0]) + np.cross(w, elsewhere - center)
     assert np.abs(recorded_velocity(seen).at(elsewhere) - expected).max() <= 1e-12
+    start = recorded_velocity(seen).start("block", elsewhere)
+    assert np.array_equal(start["block.velocity"][0], recorded_velocity(seen).at(elsewhere))
+    assert np.abs(start["block.velocity_gradient"][0] @ np.array([1.0, -2.0, 0.5]) - np.cross(w, [1.0, -2.0, 0.5])).max() <= 1e-12
 
 
 def test_the_reference_trajectory_is_followed_from_its_own_velocities(reference):
@@ -267,7 +270,8 @@ def test_the_reference_trajectory_is_followed_from_its_own_velocities(reference)
     motion = load_motion(path, None, 0, "cpu", "float32", origin=origin)
     seen = motion.recording.until(0.15)
     model = motion.scene.build(dt=motion.dt, threads=1)
-    trajectory = observing_rollout(model, seen, gradient=False).forward(motion.start("recorded"))
+    start = {**motion.start("recorded"), "cube.velocity_gradient": np.zeros((3, 3))}  # as that code begins
+    trajectory = observing_rollout(model, seen, gradient=False).forward(start)
     assert squared_errors(trajectory, seen, "cube", motion.particles).max() <= 1e-9
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pliant.sim import InputError, Parameter, ParameterSpec
+from pliant.sim import InputError, Parameter, ParameterSpec, Scene, materials, shapes
 from tests.mpm_scenes import busy_scene
 
 BATCH, ITEMS, INTERVALS = 2, 3, 4
@@ -142,3 +142,15 @@ def test_a_model_lists_its_parameters_with_unit_bounds_and_value():
         assert q.unit and q.spec.meaning, name
         assert q.value.dtype == np.float32
         assert np.array_equal(q.expand(q.value), q.value), f"{name}: a model refuses its own value"
+
+
+def test_the_text_of_a_model_is_ten_lines_at_most():
+    scene = Scene()
+    for name in ("left", "right"):
+        law = materials.NeoHookean(youngs_modulus=1e4, poissons_ratio=0.3)
+        scene.add_mpm(shapes.Box(0.2), law, density=1e3, spacing=0.05, name=name)
+    lines = repr(scene.build(dt=1e-3)).splitlines()
+    assert len(lines) == 10
+    assert lines[0] == "Model of 128 particles, batch 1, dt 0.001 s, float32 on cpu, 15 parameters"
+    assert "  left.density [1, 64]: 1000 kg/m^3" in lines
+    assert lines[-1] == "  and 7 more: model.parameters()"

@@ -57,8 +57,8 @@ class PliantMpm:
     def rollout(self) -> Any:
         """Built on first use, so that a cold start has the compilation inside its time."""
         problem = self.problem
-        wall = problem.wall / problem.grid
-        high = (problem.grid - 1 - problem.wall) / problem.grid
+        wall = (problem.wall - 1) / problem.grid  # the last node the peers block, on which Pliant's wall stands
+        high = (problem.grid - problem.wall) / problem.grid
         scene = sim.Scene(
             gravity=(0.0, 0.0, problem.gravity),
             extent=((wall,) * 3, (high,) * 3),

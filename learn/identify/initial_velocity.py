@@ -25,6 +25,14 @@ class AffineVelocity:
         """Velocities [item, 3] at points [item, 3]."""
         return self.velocity + (np.asarray(points) - self.center) @ self.gradient.T
 
+    def start(self, body: str, points: np.ndarray) -> dict[str, np.ndarray]:
+        """Velocity and velocity gradient of a body's particles at points [item, 3], as parameter values.
+
+        Without the gradient a turning body would start with less than its angular momentum.
+        """
+        gradients = np.broadcast_to(self.gradient, (1, len(points), 3, 3))
+        return {f"{body}.velocity": self.at(points)[None], f"{body}.velocity_gradient": gradients}
+
 
 def recorded_velocity(recording: Recording) -> AffineVelocity:
     """The affine velocity nearest to the velocities that the recording has in its first frame, in least squares.

@@ -95,7 +95,8 @@ def _numbers(text: str, known: Quantity) -> tuple[Any, float, float]:
 class _RigidStart(StartedRollout):
     """A rollout in which bodies may start with an unknown velocity and angular velocity.
 
-    v = velocity + angular_velocity x (x - centre); what of the two is not unknown is that of the known start.
+    v = velocity + angular_velocity x (x - centre), with its gradient; what of the two is not unknown is that of the known
+    start.
     """
 
     def forward(self, values: Values) -> Mapping[str, torch.Tensor]:
@@ -105,7 +106,7 @@ class _RigidStart(StartedRollout):
         return super().linearise(self._fields(values, 1.0), self._fields(directions, 0.0))
 
     def _fields(self, values: Values, known: float) -> dict[str, Any]:
-        """The values with a velocity for every particle of the bodies concerned; a direction changes what is known by 0."""
+        """The values with the motion of every particle of the bodies concerned; a direction changes what is known by 0."""
         made = dict(values)
         for body in [b.model.name for b in self.rollout.binding.bodies]:
             centre, spin = made.pop(f"{body}.velocity", None), made.pop(f"{body}.angular_velocity", None)
@@ -116,6 +117,9 @@ class _RigidStart(StartedRollout):
             mean, arm = v.mean(0), x - x.mean(0)
             turning = known * (v - mean) if spin is None else _cross(spin, arm)
             made[f"{body}.velocity"] = turning + (known * mean if centre is None else centre[..., None, :])
+            if spin is not None:
+                axes = torch.eye(3).to(spin).expand(len(x), 3, 3).flatten(0, 1)
+                made[f"{body}.velocity_gradient"] = _cross(spin, axes).unflatten(-2, (len(x), 3)).mT  # columns w x e_i
         return made
 
     def _known(self, name: str) -> torch.Tensor:

@@ -17,7 +17,7 @@ from pliant.sim.mpm.contact import SEPARATING
 from pliant.sim.mpm.grid import OPEN, WALL_CELLS
 from pliant.sim.precision import Precision
 from pliant.sim.shapes import Box, Plane, Shape
-from pliant.sim.shapes.mesh import DistanceVolume
+from pliant.sim.shapes.volume import DistanceVolume
 
 if TYPE_CHECKING:
     from pliant.sim.model import Collider, GridSpec
@@ -36,16 +36,24 @@ def can_flow(material: Any, p: Precision) -> bool:
 
 
 def leaks(
-    colliders: Sequence["Collider"], volumes: Mapping[int, DistanceVolume], grid: "GridSpec", *, flows: bool
+    colliders: Sequence["Collider"],
+    volumes: Mapping[int, DistanceVolume],
+    grid: "GridSpec",
+    *,
+    flows: bool,
+    pushed: bool = False,
 ) -> tuple[str, ...]:
     """A sentence for every collider that is too thin, and, where something `flows`, for every box that ends at another surface.
 
     Args:
         colliders: where they are at the start.
         volumes: those of the meshes among them, by number.
+        pushed: colliders that let go push every particle (`touch`), which the grid has no part in.
     """
     sentences = []
     for index, collider in enumerate(colliders):
+        if pushed and collider.surface == SEPARATING:
+            continue
         depth = depth_of(collider.shape, volumes.get(index))
         thin = _thin(collider, 2.0 * depth / grid.spacing, grid)
         sentences += [thin] if thin else []

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Callable
 from functools import cached_property
@@ -15,17 +16,10 @@ from pliant.sim.precision import Precision
 from pliant.sim.shapes.base import FAR, MAX_POINTS, NEAR, Shape, Triangles, differentiable, positive
 from pliant.sim.shapes.closest import signed_distance
 from pliant.sim.shapes.mesh_file import check_triangles, read_mesh
+from pliant.sim.shapes.volume import DistanceVolume, node_counts, sampled
 
-CELLS, MARGIN = 48, 2  # of a distance volume: along the largest extent, and around the mesh on every side
-
-
-@dataclasses.dataclass(frozen=True)
-class DistanceVolume:
-    """Signed distance values[i, j, k] at origin + spacing * (i, j, k), all in m, in the mesh's own frame."""
-
-    origin: np.ndarray
-    spacing: float
-    values: np.ndarray
+CELLS = 48  # of a distance volume along the largest extent, at least
+SURFACE_CELLS = 50_000  # of a distance volume finer than the grid: what can be measured in a second or two
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,11 +67,12 @@ class Mesh(Shape):
         """Volume [m^3]: the sum of the tetrahedra between the triangles and one point."""
         return float(self._tetrahedra.sum())
 
-    def distance_volume(self, spacing: float | None = None) -> DistanceVolume:
+    def distance_volume(self, spacing: float | None = None, *, reach: float = math.inf) -> DistanceVolume:
         """Signed distance on a grid that reaches two cells beyond the mesh.
 
         Args:
             spacing: of the grid [m]; default: 1/48 of the largest extent.
+            reach: distance from the surface [m] up to which the nodes are exact; beyond, some are interpolated.
         """
         lower, upper = self._local.min(axis=0), self._local.max(axis=0)
         h = (
@@ -85,16 +80,40 @@ class Mesh(Shape):
             if spacing is None
             else positive("Mesh.distance_volume: spacing", spacing)
         )
-        counts = np.ceil((upper - lower) / h - 1e-9) + 2 * MARGIN + 1
-        if counts.prod() > MAX_POINTS:
+        nodes = node_counts(lower, upper, h).prod()
+        if nodes > MAX_POINTS:
             raise InputError(
-                f"Mesh.distance_volume: spacing = {h:g} m needs {counts.prod():.2g} nodes, expected at most "
-                f"{MAX_POINTS}; enlarge it."
+                f"Mesh.distance_volume: spacing = {h:g} m needs {nodes:.2g} nodes, expected at most {MAX_POINTS}; enlarge it."
             )
-        origin = 0.5 * (lower + upper) - 0.5 * h * (counts - 1)
-        axes = [start + h * np.arange(count) for start, count in zip(origin, counts, strict=True)]
-        nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-        return DistanceVolume(origin, h, self._distance(nodes.reshape(-1, 3)).reshape(nodes.shape[:3]))
+        return sampled(self._distance, lower, upper, h, reach)
+
+    def volume_for(self, cell: float) -> DistanceVolume:
+        """The distance volume with which a grid of that cell [m] meets the mesh.
+
+        Its spacing is half the cell and at most 1/48 of the mesh's extent; up to a whole cell where the surface is large,
+        and what 16 million nodes allow where the mesh is larger still.
+        """
+        lower, upper = self._local.min(axis=0), self._local.max(axis=0)
+        share = min(max(0.5 * cell, math.sqrt(self.area / SURFACE_CELLS)), cell)
+        h = min(share, float((upper - lower).max()) / CELLS)
+        while (nodes := node_counts(lower, upper, h).prod()) > MAX_POINTS:
+            h *= 1.01 * (nodes / MAX_POINTS) ** (1.0 / 3.0)
+        key = (h, cell)
+        if key not in self._made:
+            self._made.clear()
+            self._made[key] = self.distance_volume(h, reach=1.5 * max(cell, h))
+        return self._made[key]
+
+    @cached_property
+    def area(self) -> float:
+        """Of the surface [m^2]."""
+        a, b, c = self._scaled[self.faces].swapaxes(0, 1)
+        return 0.5 * float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum())
+
+    @cached_property
+    def _made(self) -> dict[tuple[float, float], DistanceVolume]:
+        """The last distance volume, for scenes that are built again and again."""
+        return {}
 
     def to_dict(self) -> dict:
         source = {"path": self.path, "sha256": self.sha256}

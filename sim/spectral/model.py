@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pliant.sim.rollout import Rollout
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SpectralModel(BaseModel):
     """Everything about a box that does not change while it runs. Made by `PeriodicBox.build`."""
 
