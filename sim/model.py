@@ -20,7 +20,7 @@ from pliant.sim.mpm.state import FIELDS, SHAPES, State
 from pliant.sim.mpm.transfers import grid_struct
 from pliant.sim.parameter import Parameter, ParameterSpec
 from pliant.sim.precision import Precision
-from pliant.sim.shapes import Shape
+from pliant.sim.shapes import Box, Cylinder, Shape
 from pliant.sim.shapes.base import FAR
 from pliant.sim.solver import BaseModel
 
@@ -197,11 +197,28 @@ class Model(BaseModel):
     @cached_property
     def solids(self) -> wp.array:
         """The constant part of every collider as an array of Warp structs."""
+        return self._solids([collider.shape.size for collider in self.colliders])
+
+    @cached_property
+    def rounded_solids(self) -> wp.array:
+        """The same with boxes and cylinders smaller by the radius of their edges, `roundings`."""
+        made = zip(self.colliders, self.roundings.numpy(), strict=True)
+        return self._solids([collider.shape.size - radius * (collider.shape.size > 0.0) for collider, radius in made])
+
+    @cached_property
+    def roundings(self) -> wp.array:
+        """Radius [m] of the edges of every collider where it pushes particles: half a cell, or half of what is thinner."""
+        edged = [isinstance(collider.shape, (Box, Cylinder)) for collider in self.colliders]
+        half = 0.5 * self.grid_spec.spacing
+        radii = [min(half, depth_of(c.shape)) if e else 0.0 for c, e in zip(self.colliders, edged, strict=True)]
+        return wp.array(np.array(radii, self.precision.numpy), dtype=self.precision.real, device=self.device)
+
+    def _solids(self, sizes: list[np.ndarray]) -> wp.array:
         Solid, made, offset = solid_struct(self.precision), [], 0
         for index, collider in enumerate(self.colliders):
             solid = Solid()
             solid.kind, solid.surface = collider.shape.KIND, collider.surface
-            solid.size, solid.spacing = self.precision.vec3(*collider.shape.size.tolist()), 1.0
+            solid.size, solid.spacing = self.precision.vec3(*sizes[index].tolist()), 1.0
             if index in self._volumes:
                 volume = self._volumes[index]
                 solid.origin, solid.spacing = self.precision.vec3(*volume.origin.tolist()), volume.spacing

@@ -151,7 +151,7 @@ class ParticleContact:
                 program, self.kernels.push, body.start, body.end, m.particle_count,
                 lambda first, t, body=body: [
                     *self.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
-                    m.solids, m.middles, w.frames, m.distances, self.solver.copy_of(w.nodes, t), self._copy(t),
+                    m.rounded_solids, m.roundings, m.middles, w.frames, m.distances, self.solver.copy_of(w.nodes, t), self._copy(t),
                     self.touched, self.slabs, w.wrench, self.crossed,
                 ],
             )  # fmt: skip
@@ -190,7 +190,7 @@ class ParticleContact:
                 program, self.kernels.push_vjp, body.start, body.end, m.particle_count,
                 lambda first, t, body=body: [
                     *self.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
-                    m.solids, w.frames, m.distances, w.dnodes, self.dpress, w.dwrench, a["position"], a["velocity"],
+                    m.rounded_solids, m.roundings, w.frames, m.distances, w.dnodes, self.dpress, w.dwrench, a["position"], a["velocity"],
                     body.touch.dmodulus, body.touch.ddamping, w.dframes,
                 ],
             )  # fmt: skip

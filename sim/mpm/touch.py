@@ -9,9 +9,11 @@ with the contact's modulus E_c [Pa] and the damping a [s/m] of Hunt and Crossley
 half layer of material between the outermost particles and the face of their body, which is h / 2 thick and, at
 E_c = 2 E, as stiff as the rest: a cube squeezed between two plates then pushes back with E A strain at any spacing.
 
-A body at rest touches with phi > 0 as long as it presses with less than E_c / 2, outside of the collider, where distance and
-normal of a convex shape are smooth and edges are round. The force depends on where things are and not on the grid's nodes,
-so that nothing creeps through however long it is pressed, and a loss is a continuous function of a collider's pose.
+The force depends on where things are and not on the grid's nodes, so that nothing creeps through however long it is pressed,
+and a loss is a continuous function of a collider's pose as long as the normal is one of the particle's position. It is outside
+of a convex shape, where a body at rest touches as long as it presses with less than E_c / 2. Inside a box it would flip
+between faces: edges of boxes and cylinders are therefore round, with the radius of half a cell or, of a thinner one, half
+its thickness, and so deep the normal stays smooth.
 
 The impulse dt F is scattered to the nodes like momentum, and once more by itself, one array a collider: Coulomb's law then
 knows how hard each node is pressed.
@@ -91,12 +93,13 @@ def push_force(p: Precision) -> wp.Function:
         cell: vec3,
         spacing: real,
         radius: real,
+        rounding: real,
     ) -> vec3:
         hit = at(x, frame, kind, size, corners, cell, spacing)
         n = vec3(hit[0], hit[1], hit[2])
         base = wp.cross(vec3(frame[10], frame[11], frame[12]), x - vec3(frame[0], frame[1], frame[2]))
         parting = wp.dot(v - vec3(frame[7], frame[8], frame[9]) - base, n)
-        depth = wp.max(radius - hit[3], real(0.0))
+        depth = wp.max(radius + rounding - hit[3], real(0.0))
         return (real(2.0) * radius * modulus * depth * wp.max(real(1.0) - damping * parting, real(0.0))) * n
 
     force.adj.force_adjoint_codegen = True
@@ -125,10 +128,11 @@ def push_contraction(p: Precision) -> wp.Function:
         cell: vec3,
         spacing: real,
         radius: real,
+        rounding: real,
         A: vec3,
         B: vec6,
     ) -> real:
-        F = force(x, v, frame, modulus, damping, kind, size, corners, cell, spacing, radius)
+        F = force(x, v, frame, modulus, damping, kind, size, corners, cell, spacing, radius, rounding)
         torque = wp.cross(x - vec3(frame[0], frame[1], frame[2]), F)
         return wp.dot(F, A - vec3(B[0], B[1], B[2])) - wp.dot(torque, vec3(B[3], B[4], B[5]))
 
@@ -142,12 +146,12 @@ def touches(p: Precision) -> wp.Function:
     at, around = distance_at(p), distance_cell(p)
 
     @wp.func
-    def touching(x: vec3, radius: real, solid: Solid, frame: frame13, distances: wp.array(dtype=real)):
+    def touching(x: vec3, radius: real, rounding: real, solid: Solid, frame: frame13, distances: wp.array(dtype=real)):
         corners, cell = around(x, frame, solid, distances)
         phi = radius
         if solid.surface == wp.static(SEPARATING):
             hit = at(x, frame, solid.kind, solid.size, corners, cell, solid.spacing)
-            phi = hit[3]
+            phi = hit[3] - rounding
         return phi < radius, corners, cell, phi
 
     return touching
@@ -177,6 +181,7 @@ def _push(p: Precision) -> wp.Kernel:
         modulus: wp.array(dtype=real),
         damping: wp.array(dtype=real),
         solids: wp.array(dtype=Solid),
+        roundings: wp.array(dtype=real),
         middles: wp.array(dtype=real),
         frames: wp.array(dtype=frame13),
         distances: wp.array(dtype=real),
@@ -197,11 +202,11 @@ def _push(p: Precision) -> wp.Kernel:
         zero = vec4(real(0.0))
         for c in range(solids.shape[0]):
             e = c * batch + (i - start) // items
-            touching_c, corners, cell, phi = touching(xp, radius, solids[c], frames[e], distances)
+            touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
             if touching_c:
                 F = force(
                     xp, v[s], frames[e], modulus[i - start], damping[i - start], solids[c].kind, solids[c].size, corners, cell,
-                    solids[c].spacing, radius,
+                    solids[c].spacing, radius, roundings[c],
                 )  # fmt: skip
                 corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
                 J = vec4(grid.dt * F[0], grid.dt * F[1], grid.dt * F[2], real(0.0))
@@ -249,6 +254,7 @@ def _push_vjp(p: Precision) -> wp.Kernel:
         modulus: wp.array(dtype=real),
         damping: wp.array(dtype=real),
         solids: wp.array(dtype=Solid),
+        roundings: wp.array(dtype=real),
         frames: wp.array(dtype=frame13),
         distances: wp.array(dtype=real),
         dnodes: wp.array(dtype=vec4),
@@ -267,11 +273,11 @@ def _push_vjp(p: Precision) -> wp.Kernel:
         zero = vec4(real(0.0))
         for c in range(solids.shape[0]):
             e = c * batch + (i - start) // items
-            touching_c, corners, cell, phi = touching(xp, radius, solids[c], frames[e], distances)
+            touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
             if touching_c:
                 F = force(
                     xp, v[s], frames[e], modulus[i - start], damping[i - start], solids[c].kind, solids[c].size, corners, cell,
-                    solids[c].spacing, radius,
+                    solids[c].spacing, radius, roundings[c],
                 )  # fmt: skip
                 corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
                 hx, hy, hz = nodes_at.slopes(f, grid.inv_dx)
@@ -283,9 +289,9 @@ def _push_vjp(p: Precision) -> wp.Kernel:
                 A = grid.dt * vec3(sums[0, 0], sums[1, 0], sums[2, 0])
                 pulled = pull(dnodes, corner, grid.nz, plane, wx, wy, wz, hx, hy, hz, J, zero, zero, zero)
                 pulled = pulled + pull(dpress, there, grid.nz, plane, wx, wy, wz, hx, hy, hz, J, zero, zero, zero)
-                gx, gv, gframe, gmodulus, gdamping, g5, g6, g7, g8, g9, g10, g11, g12 = wp.grad(contracted)(
+                gx, gv, gframe, gmodulus, gdamping, g5, g6, g7, g8, g9, g10, g11, g12, g13 = wp.grad(contracted)(
                     xp, v[s], frames[e], modulus[i - start], damping[i - start], solids[c].kind, solids[c].size, corners, cell,
-                    solids[c].spacing, radius, A, dwrench[e],
+                    solids[c].spacing, radius, roundings[c], A, dwrench[e],
                 )  # fmt: skip
                 dx[i] = dx[i] + pulled + gx
                 dv[i] = dv[i] + gv

@@ -129,7 +129,7 @@ class TangentSolver(MPMSolver):
                     program, kernel, body.start, body.end, m.particle_count,
                     lambda first, t, body=body, own=own: [
                         *contact.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus,
-                        body.touch.damping, m.solids, w.frames, m.distances, dot.count, dot.state["position"],
+                        body.touch.damping, m.rounded_solids, m.roundings, w.frames, m.distances, dot.count, dot.state["position"],
                         dot.state["velocity"], own.contact_stiffness, own.contact_damping, dot.frames,
                         dot.nodes[t * nodes : (t + 1) * nodes], dot.press[t * press : (t + 1) * press], dot.wrench,
                     ],

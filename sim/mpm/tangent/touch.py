@@ -55,6 +55,7 @@ def _push(p: Precision) -> wp.Kernel:
         modulus: wp.array(dtype=real),
         damping: wp.array(dtype=real),
         solids: wp.array(dtype=Solid),
+        roundings: wp.array(dtype=real),
         frames: wp.array(dtype=frame13),
         distances: wp.array(dtype=real),
         directions: int,
@@ -80,11 +81,11 @@ def _push(p: Precision) -> wp.Kernel:
         colliders = solids.shape[0]
         for c in range(colliders):
             e = c * batch + local // items
-            touching_c, corners, cell, phi = touching(xp, radius, solids[c], frames[e], distances)
+            touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
             if touching_c:
                 F = force(
                     xp, v[s], frames[e], modulus[local], damping[local], solids[c].kind, solids[c].size, corners, cell,
-                    solids[c].spacing, radius,
+                    solids[c].spacing, radius, roundings[c],
                 )  # fmt: skip
                 corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
                 hx, hy, hz = nodes_at.slopes(f, real(1.0))
@@ -99,9 +100,9 @@ def _push(p: Precision) -> wp.Kernel:
                     for k in range(side):
                         unit = vec3(real(0.0))
                         unit[k] = real(1.0)
-                        gx, gv, gframe, gmodulus, gdamping, g5, g6, g7, g8, g9, g10, g11, g12 = wp.grad(contracted)(
+                        gx, gv, gframe, gmodulus, gdamping, g5, g6, g7, g8, g9, g10, g11, g12, g13 = wp.grad(contracted)(
                             xp, v[s], frames[e], modulus[local], damping[local], solids[c].kind, solids[c].size, corners,
-                            cell, solids[c].spacing, radius, unit, vec6(real(0.0)),
+                            cell, solids[c].spacing, radius, roundings[c], unit, vec6(real(0.0)),
                         )  # fmt: skip
                         change = wp.dot(gx, x_) + wp.dot(gv, v_dot[d * particles + i]) + wp.dot(gframe, frame_)
                         F_[k] = (
