@@ -15,6 +15,7 @@ from pliant.sim.checks import corners, number, positive, vector
 from pliant.sim.errors import InputError
 from pliant.sim.file_access import read_bytes
 from pliant.sim.materials import Material
+from pliant.sim.memory import device_memory
 from pliant.sim.model import (
     ACTIVATION,
     DEFORMATION,
@@ -37,6 +38,7 @@ from pliant.sim.model import (
 )
 from pliant.sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL
 from pliant.sim.mpm.overlaps import overlaps
+from pliant.sim.mpm.particle_contact import DAMPING, STIFFNESS, contact_modulus, contact_options, has_particle_contact
 from pliant.sim.mpm.placement import checked_margin, grid_spacing, place_grid, whole_counts
 from pliant.sim.mpm.step_limits import check_room, check_time_step, longest_step
 from pliant.sim.parameter import ParameterSpec
@@ -102,6 +104,9 @@ class Scene:
         velocity=(0.0, 0.0, 0.0),
         angular_velocity=(0.0, 0.0, 0.0),
         color=None,
+        contact: str | None = None,
+        contact_stiffness: float | np.ndarray | None = None,
+        contact_damping: float | np.ndarray = 0.0,
     ) -> str:
         """Add a body of material points and return its name.
 
@@ -112,6 +117,10 @@ class Scene:
             spacing: distance between particles [m].
             velocity, angular_velocity: initial motion [m/s], [rad/s] about the shape's center.
             color: RGB in [0, 1] for pictures.
+            contact: with colliders that let go: "particle" (a force from a position, see `sim.mpm.touch`) or "grid" (nodes are
+                held back); default: "particle" for solids, "grid" for what flows and for learned laws.
+            contact_stiffness: of "particle" [Pa]; default: twice Young's modulus, or what `dt` allows if that is less.
+            contact_damping: of "particle" [s/m]: a bounce at speed v loses about 2/3 of damping * v of it.
         """
         if not isinstance(shape, Shape):
             raise InputError(f"shape: expected a shape of sim.shapes, got {type(shape).__name__}; see sim.shapes.")
@@ -130,6 +139,7 @@ class Scene:
             "velocity": vector("velocity", velocity),
             "angular_velocity": vector("angular_velocity", angular_velocity),
             "color": None if color is None else vector("color", color),
+            **contact_options(name or "body", material, contact, contact_stiffness, contact_damping),
         }
         self.bodies.append(entry)
         return entry["name"]
@@ -228,8 +238,8 @@ class Scene:
         total = batch * sum(len(x) for x in points)
         grid = self._grid(points, batch, total, where)
         self._check_inside(points, grid)
-        bodies = self._model_bodies(points, batch, p)
         check_time_step(self.bodies, positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
+        bodies = self._model_bodies(points, batch, p, float(dt))
         colliders = tuple(self._model_collider(entry, batch, p) for entry in self.colliders)
         volumes = mesh_volumes(colliders, grid.spacing)
         return Model(
@@ -307,7 +317,8 @@ class Scene:
 
     def _restore_body(self, entry: dict) -> None:
         skip = {"family", "shape", "material", "muscle", "name"}
-        options = {k: _array(v) if k == "density" else v for k, v in entry.items() if k not in skip}
+        arrays = ("density", "contact_stiffness", "contact_damping")
+        options = {k: _array(v) if k in arrays else v for k, v in entry.items() if k not in skip}
         material = Material.from_dict(entry["material"])
         self.add_mpm(Shape.from_dict(entry["shape"]), material, name=entry["name"], **options)
         if entry.get("muscle"):
@@ -349,10 +360,11 @@ class Scene:
     def _modes(self) -> tuple[int, ...]:
         return tuple(WALLS[wall] for wall in self.walls)
 
-    def _model_bodies(self, points: list[np.ndarray], batch: int, p: Precision) -> tuple[Body, ...]:
+    def _model_bodies(self, points: list[np.ndarray], batch: int, p: Precision, dt: float) -> tuple[Body, ...]:
         bodies, first = [], 0
+        lets_go = any(entry["surface"] == "separating" for entry in self.colliders)
         for entry, x in zip(self.bodies, points, strict=True):
-            bodies.append(_model_body(entry, x, first, batch, p))
+            bodies.append(_model_body(entry, x, first, batch, p, dt if lets_go else None))
             first += len(x)
         return tuple(bodies)
 
@@ -378,7 +390,8 @@ def find_device(name: str) -> wp.Device:
         raise InputError(f"device: expected one of {have}, got {name!r}; use device='cpu' here.") from None
 
 
-def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Precision) -> Body:
+def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Precision, dt: float | None) -> Body:
+    """The body; `dt` is None where no collider lets go, so that none pushes its particles."""
     name, items, material = entry["name"], len(points), entry["material"]
     arm = points - np.asarray(entry["shape"].center)
     spin = entry["angular_velocity"]
@@ -404,9 +417,13 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
         parameters.append(given(STRENGTH, entry["muscle"]["strength"]))
         rest = np.zeros((batch, 1, muscle.groups))
         parameters.append(make_parameter(name, ACTIVATION, rest, p.numpy, components=1, timed=True))
-    volume = np.full(items, entry["shape"].volume / items)
+    volume, radius = np.full(items, entry["shape"].volume / items), 0.0
+    if dt is not None and has_particle_contact(entry):
+        radius = 0.5 * float(volume[0]) ** (1.0 / 3.0)
+        parameters.append(given(STIFFNESS, contact_modulus(entry, 2.0 * radius, dt)))
+        parameters.append(given(DAMPING, entry["contact_damping"]))
     law = type(material) if isinstance(material, Material) else material
-    return Body(name, first, items, volume, law, tuple(parameters), muscle)
+    return Body(name, first, items, volume, law, tuple(parameters), muscle, radius)
 
 
 def _per_item(name: str, value: Any, batch: int, items: int, components: int) -> np.ndarray:

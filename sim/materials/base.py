@@ -73,6 +73,7 @@ class Material:
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = ()
     uses_velocity_gradient: ClassVar[bool] = False
+    is_solid: ClassVar[bool] = False  # keeps its shape under its weight; decides the contact
 
     def __init_subclass__(cls, abstract: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -15,6 +15,7 @@ from pliant.sim.mpm.binding import Binding
 from pliant.sim.mpm.grid import grid_update
 from pliant.sim.mpm.inside import keep_kernels
 from pliant.sim.mpm.muscle import muscle_kernels
+from pliant.sim.mpm.particle_contact import ParticleContact, pushes
 from pliant.sim.mpm.state import StateArray
 from pliant.sim.mpm.step_limits import broken_limit
 from pliant.sim.mpm.transfers import transfers
@@ -57,6 +58,8 @@ class Workspace:
         nx, ny, nz = model.grid_spec.counts
         self.active = wp.full(nodes // nz, -1, dtype=int, device=model.device)
         self.slabs = wp.full(nodes // (ny * nz), -1, dtype=int, device=model.device)
+        flowing = nodes if model.is_mixed else 0
+        self.flowing = new(flowing * threads, dtype=p.vec4)
         self.velocity = new(nodes, dtype=p.vec4)
         self.tau = new(particles, dtype=p.mat33)
         self.frames = new(frames, dtype=p.vector(FRAME))
@@ -65,6 +68,7 @@ class Workspace:
         if gradient:
             self.dvelocity = new(nodes * threads, dtype=p.vec4)
             self.dnodes = new(nodes, dtype=p.vec4)
+            self.dflowing = new(flowing, dtype=p.vec4)
             self.dtau = new(particles, dtype=p.mat33)
             self.dframes = new(frames * threads, dtype=p.vector(FRAME))
             self.dwrench = new(frames, dtype=p.vector(6))
@@ -80,6 +84,7 @@ class MPMSolver:
         self.states = StateArray(model.particle_count, slots, p, model.device)
         self.adjoint = StateArray(model.particle_count if gradient else 0, 1, p, model.device)
         self.work = Workspace(model, gradient)
+        self.contact = ParticleContact(self, gradient) if pushes(model) else None
         self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
         self._compile(gradient)
         self._external = [body for body in binding.bodies if body.kernels is None]
@@ -93,6 +98,7 @@ class MPMSolver:
         groups: list[tuple] = [self._transfers, self._grid, *(body.kernels or () for body in self.binding.bodies)]
         groups += [self._kinematics] if self.model.colliders else []
         groups += [(_tick_kernel(), *((barrier_kernel(),) if self.threads > 1 else ()))]
+        groups += [self.contact.kernels, self.contact.friction] if self.contact else []
         groups += [muscle_kernels(self.model.precision)] if any(body.muscle for body in self.binding.bodies) else []
         groups += [keep_kernels(self.model.precision)] if self.model.kept_within else []
         kernels = [k for group in groups for k in group if k is not None and (gradient or "vjp" not in k.key)]
@@ -106,11 +112,15 @@ class MPMSolver:
         """Nothing has failed yet; no force depends on the time at which a run starts."""
         self.work.status.zero_()
         self.work.kept.zero_()
+        if self.contact is not None:
+            self.contact.begin()
 
     def reset(self) -> None:
         """Clear the grid."""
         for array in vars(self.work).values():
             array.zero_()
+        if self.contact is not None:
+            self.contact.clear()
 
     def set_clock(self, step: int, slot: int) -> None:
         """Begin a run: the next substep forward is `step`, from `slot` to `slot + 1`."""
@@ -148,7 +158,7 @@ class MPMSolver:
         """Model, bound parameters, workspace, stored states and adjoint state."""
         return self.model, self.binding, self.work, self.states.fields, self.adjoint.fields
 
-    def _pieces(self) -> tuple[int, int, int]:
+    def pieces(self) -> tuple[int, int, int]:
         """Launch items of the grid kernels, lines an item and nodes a line: planes of x on a CPU, single nodes on a GPU."""
         _, ny, nz = self.model.grid_spec.counts
         lines, span = (1, 1) if self.model.device.is_cuda else (ny, nz)
@@ -160,7 +170,7 @@ class MPMSolver:
         parts = [(max(start, a), min(end, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
         return [(a, max(0, b - a)) for a, b in parts]
 
-    def _each(self, program: Program, kernel: wp.Kernel, start: int, end: int, total: int, arguments) -> None:
+    def each(self, program: Program, kernel: wp.Kernel, start: int, end: int, total: int, arguments) -> None:
         """Launch a kernel over [start, end) on every thread; `arguments(first, thread)` gives its inputs."""
         for thread, (first, count) in enumerate(self.shares(start, end, total)):
             program.launch(thread, kernel, count, arguments(first, thread))
@@ -183,12 +193,12 @@ class MPMSolver:
         m, b, w, s, _ = self._arrays()
         program.phase()
         state = [s["position"], s["velocity"], s["velocity_gradient"], s["deformation_gradient"]]
-        self._each(
+        self.each(
             program, self._transfers.g2p, 0, m.particle_count, m.particle_count,
             lambda first, t: [m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, self._status(t)],
         )  # fmt: skip
         if m.kept_within:
-            self._each(
+            self.each(
                 program, keep_kernels(m.precision).keep, 0, m.particle_count, m.particle_count,
                 lambda first, t: [*m.kept_within, first, m.particle_count, t, w.clock, s["position"], w.kept],
             )  # fmt: skip
@@ -201,7 +211,7 @@ class MPMSolver:
                 if body.external.return_map is not None:
                     body.external.return_map.record_return_map(program)
             elif kernels.return_map is not None:
-                self._each(
+                self.each(
                     program, kernels.return_map, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [
                         first, body.start, m.particle_count, w.clock, body.coefficients, s["deformation_gradient"],
@@ -230,26 +240,30 @@ class MPMSolver:
             if kernels is None:
                 body.external.stress.record_stress(program, keep=keep)
             else:
-                self._each(
+                self.each(
                     program, kernels.stress, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [
                         first, body.start, m.particle_count, w.clock, body.coefficients, F, C, w.tau,
                     ],
                 )  # fmt: skip
             if body.muscle is not None:
-                self._each(
+                self.each(
                     program, muscle_kernels(m.precision).contract, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [*self._muscle(body, first), F, w.tau],
                 )  # fmt: skip
-        self._each(
+        self.each(
             program, self._transfers.p2g, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
-                s["position"], s["velocity"], C, w.tau, self._copy(w.nodes, t), w.active, w.slabs, self._status(t),
+                s["position"], s["velocity"], C, w.tau, self.copy_of(w.nodes, t), w.active, w.slabs, self._status(t),
             ],
         )  # fmt: skip
+        if self.contact is not None:
+            self.contact.record_weigh(program)
+            self.contact.record_push(program)
 
-    def _copy(self, nodes: wp.array, thread: int) -> wp.array:
+    def copy_of(self, nodes: wp.array, thread: int) -> wp.array:
+        """A thread's own copy of the nodes."""
         n = self.model.node_count
         return nodes[thread * n : (thread + 1) * n]
 
@@ -262,15 +276,17 @@ class MPMSolver:
 
     def _update(self, program: Program, *, keep: int) -> None:
         m, b, w, _, _ = self._arrays()
-        items, lines, span = self._pieces()
+        items, lines, span = self.pieces()
         program.phase()
-        self._each(
+        self.each(
             program, self._grid.update, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, self.threads, keep, m.batch, t, m.walls, w.clock, w.active, w.slabs,
-                m.solids, w.frames, b.friction, m.distances, w.nodes, w.velocity, w.wrench,
+                w.flowing, m.ruled_solids, w.frames, b.friction, m.distances, w.nodes, w.velocity, w.wrench,
             ],
         )  # fmt: skip
+        if self.contact is not None:
+            self.contact.record_rub(program, keep=keep)
 
     def _build_backward(self) -> Program:
         program = Program(self.model.device, self.threads)
@@ -281,6 +297,7 @@ class MPMSolver:
         self._gather_vjp(program)
         self._update_vjp(program)
         self._scatter_vjp(program)
+        self._frames_vjp(program)
         return program
 
     def _gather_vjp(self, program: Program) -> None:
@@ -294,7 +311,7 @@ class MPMSolver:
                 if body.external.return_map is not None:
                     body.external.return_map.record_return_map_vjp(program)
             elif kernels.return_map is not None:
-                self._each(
+                self.each(
                     program, kernels.return_map_vjp, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [
                         m.dt, first, body.start, m.particle_count, w.clock, body.coefficients, F, C,
@@ -302,31 +319,37 @@ class MPMSolver:
                     ],
                 )  # fmt: skip
         if m.kept_within:
-            self._each(
+            self.each(
                 program, keep_kernels(m.precision).keep_vjp, 0, m.particle_count, m.particle_count,
                 lambda first, t: [*m.kept_within, first, m.particle_count, w.clock, s["position"], a["position"]],
             )  # fmt: skip
         state = [s["position"], s["velocity"], C, F]
         adjoint = [a["position"], a["velocity"], a["velocity_gradient"], a["deformation_gradient"]]
-        self._each(
+        self.each(
             program, self._transfers.g2p_vjp, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, *adjoint,
-                self._copy(w.dvelocity, t),
+                self.copy_of(w.dvelocity, t),
             ],
         )  # fmt: skip
 
     def _update_vjp(self, program: Program) -> None:
         m, b, w, _, _ = self._arrays()
-        items, lines, span = self._pieces()
+        items, lines, span = self.pieces()
         program.phase()
-        self._each(
+        if self.contact is not None:
+            self.contact.record_rub_vjp(program)
+        self.each(
             program, self._grid.update_vjp, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, self.threads, m.batch, t, m.walls, w.clock, w.active, w.slabs,
-                m.solids, w.frames, b.friction, m.distances, w.nodes, w.dvelocity, w.dwrench, w.dnodes, w.dframes, b.dfriction,
+                w.flowing, m.ruled_solids, w.frames, b.friction, m.distances, w.nodes, w.dvelocity, w.dwrench, w.dnodes,
+                w.dflowing, w.dframes, b.dfriction,
             ],
         )  # fmt: skip
+
+    def _frames_vjp(self, program: Program) -> None:
+        m, b, w, _, _ = self._arrays()
         count = len(m.colliders) * m.batch
         if count:
             program.phase()
@@ -340,7 +363,7 @@ class MPMSolver:
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         dF, dC = a["deformation_gradient"], a["velocity_gradient"]
         program.phase()
-        self._each(
+        self.each(
             program, self._transfers.p2g_vjp, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
@@ -348,9 +371,12 @@ class MPMSolver:
                 a["position"], a["velocity"], dC, w.dtau, b.dmass, b.dgravity,
             ],
         )  # fmt: skip
+        if self.contact is not None:
+            self.contact.record_push_vjp(program)
+            self.contact.record_weigh_vjp(program)
         for body in self.binding.bodies:
             if body.muscle is not None:
-                self._each(
+                self.each(
                     program, muscle_kernels(m.precision).contract_vjp, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [
                         *self._muscle(body, first), F, w.dtau, dF, body.muscle.dstrength, body.muscle.dparticles,
@@ -360,7 +386,7 @@ class MPMSolver:
             if kernels is None:
                 body.external.stress.record_stress_vjp(program)
             else:
-                self._each(
+                self.each(
                     program, kernels.stress_vjp, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [
                         first, body.start, m.particle_count, w.clock, body.coefficients, F, C, w.dtau, dF, dC,

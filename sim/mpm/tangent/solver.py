@@ -19,11 +19,13 @@ import warp as wp
 from pliant.sim.model import Model
 from pliant.sim.mpm.binding import Binding
 from pliant.sim.mpm.inside import keep_kernels
+from pliant.sim.mpm.particle_contact import ParticleContact
 from pliant.sim.mpm.solver import MPMSolver
 from pliant.sim.mpm.state import State
 from pliant.sim.mpm.tangent.binding import TangentBinding
 from pliant.sim.mpm.tangent.grid import grid_tangents
 from pliant.sim.mpm.tangent.laws import law_tangents, muscle_tangent
+from pliant.sim.mpm.tangent.touch import touch_tangents
 from pliant.sim.mpm.tangent.transfers import transfer_tangents
 from pliant.sim.program import Program
 from pliant.sim.status import Code, SimulationError, Status
@@ -43,6 +45,7 @@ class TangentSolver(MPMSolver):
         p = self.model.precision
         groups: list[tuple] = [transfer_tangents(p), grid_tangents(p)]
         groups += [law_tangents(body.law, p) for body in self.binding.bodies]
+        groups += [touch_tangents(p)] if self.contact else []
         groups += [(muscle_tangent(p),)] if any(body.muscle for body in self.binding.bodies) else []
         modules = list({id(k.module): k.module for group in groups for k in group if k is not None}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=2)
@@ -75,7 +78,7 @@ class TangentSolver(MPMSolver):
         p, dot, F, C = m.precision, self.tangent, s["deformation_gradient"], s["velocity_gradient"]
         F_dot, C_dot = dot.state["deformation_gradient"], dot.state["velocity_gradient"]
         for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
-            self._each(
+            self.each(
                 program, law_tangents(body.law, p).stress, body.start, body.end, m.particle_count,
                 lambda first, t, body=body, own=own: [
                     first, body.start, body.end, m.particle_count, dot.count, w.clock, body.coefficients, F, C,
@@ -83,14 +86,14 @@ class TangentSolver(MPMSolver):
                 ],
             )  # fmt: skip
             if body.muscle is not None:
-                self._each(
+                self.each(
                     program, muscle_tangent(p), body.start, body.end, m.particle_count,
                     lambda first, t, body=body, own=own: [
                         *self._muscle(body, first), F, dot.count, own.strength, own.activation, F_dot, dot.tau,
                     ],
                 )  # fmt: skip
         nodes = dot.count * m.node_count
-        self._each(
+        self.each(
             program, transfer_tangents(p).p2g, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, dot.count, m.node_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
@@ -98,17 +101,63 @@ class TangentSolver(MPMSolver):
                 dot.state["position"], dot.state["velocity"], C_dot, dot.tau, dot.nodes[t * nodes : (t + 1) * nodes],
             ],
         )  # fmt: skip
+        if self.contact is not None:
+            self._push_tangent(program, self.contact)
+            self._weigh_tangent(program)
 
     def _update_tangent(self, program: Program) -> None:
         m, b, w, _, _ = self._arrays()
-        (items, lines, span), dot = self._pieces(), self.tangent
+        (items, lines, span), dot = self.pieces(), self.tangent
         program.phase()
-        self._each(
+        self.each(
             program, grid_tangents(m.precision).update, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, self.threads, m.batch, t, dot.count, m.walls, w.clock, w.active, w.slabs,
-                m.solids, w.frames, b.friction, m.distances, w.nodes,
-                dot.frames, dot.friction, dot.nodes, dot.velocity, dot.wrench,
+                w.flowing, m.ruled_solids, w.frames, b.friction, m.distances, w.nodes,
+                dot.frames, dot.friction, dot.nodes, dot.flowing, dot.velocity, dot.wrench,
+            ],
+        )  # fmt: skip
+        if self.contact is not None:
+            self._rub_tangent(program, self.contact)
+
+    def _push_tangent(self, program: Program, contact: ParticleContact) -> None:
+        m, b, w, s, _ = self._arrays()
+        dot, kernel = self.tangent, touch_tangents(m.precision).push
+        nodes, press = dot.count * m.node_count, dot.count * m.node_count * contact.colliders
+        for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
+            if body.touch is not None:
+                self.each(
+                    program, kernel, body.start, body.end, m.particle_count,
+                    lambda first, t, body=body, own=own: [
+                        *contact.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus,
+                        body.touch.damping, m.rounded_solids, m.roundings, w.frames, m.distances, dot.count, dot.state["position"],
+                        dot.state["velocity"], own.contact_stiffness, own.contact_damping, dot.frames,
+                        dot.nodes[t * nodes : (t + 1) * nodes], dot.press[t * press : (t + 1) * press], dot.wrench,
+                    ],
+                )  # fmt: skip
+
+    def _weigh_tangent(self, program: Program) -> None:
+        m, b, w, s, _ = self._arrays()
+        dot, nodes = self.tangent, self.tangent.count * m.node_count
+        for body in self.binding.bodies:
+            if body.touch is None:
+                self.each(
+                    program, touch_tangents(m.precision).weigh, body.start, body.end, m.particle_count,
+                    lambda first, t: [
+                        m.grid, first, m.particle_count, dot.count, m.node_count, w.clock, b.base_of, b.mass,
+                        s["position"], dot.mass, dot.state["position"], dot.flowing[t * nodes : (t + 1) * nodes],
+                    ],
+                )  # fmt: skip
+
+    def _rub_tangent(self, program: Program, contact: ParticleContact) -> None:
+        m, b, w, _, _ = self._arrays()
+        (items, lines, span), dot = self.pieces(), self.tangent
+        self.each(
+            program, touch_tangents(m.precision).rub, 0, items, items,
+            lambda first, t: [
+                m.grid, first, lines, span, self.threads, m.batch, contact.colliders, t, dot.count, m.walls, w.clock,
+                contact.touched, contact.slabs, w.frames, b.friction, contact.press, contact.before, dot.frames,
+                dot.friction, dot.press, dot.velocity, dot.wrench,
             ],
         )  # fmt: skip
 
@@ -116,7 +165,7 @@ class TangentSolver(MPMSolver):
         """Tangents of grid to particles, then of the return maps, which read the trial that grid to particles wrote."""
         m, b, w, s, _ = self._arrays()
         dot, F, F_dot = self.tangent, s["deformation_gradient"], self.tangent.state["deformation_gradient"]
-        self._each(
+        self.each(
             program, transfer_tangents(m.precision).g2p, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, dot.count, m.node_count, w.clock, b.base_of, w.velocity,
@@ -125,7 +174,7 @@ class TangentSolver(MPMSolver):
             ],
         )  # fmt: skip
         if m.kept_within:
-            self._each(
+            self.each(
                 program, keep_kernels(m.precision).keep_tangent, 0, m.particle_count, m.particle_count,
                 lambda first, t: [
                     *m.kept_within, first, m.particle_count, dot.count, w.clock, s["position"], dot.state["position"],
@@ -134,7 +183,7 @@ class TangentSolver(MPMSolver):
         for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
             kernel = law_tangents(body.law, m.precision).return_map
             if kernel is not None:
-                self._each(
+                self.each(
                     program, kernel, body.start, body.end, m.particle_count,
                     lambda first, t, body=body, own=own: [
                         first, body.start, body.end, m.particle_count, dot.count, w.clock, body.coefficients, F,
