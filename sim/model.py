@@ -57,6 +57,7 @@ class Body:
     material: Any
     parameters: tuple[Parameter, ...]
     muscle: MuscleModel | None = None
+    pressure_filter: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import warp as wp
 
 from pliant.sim.atomic import write_atomically
-from pliant.sim.checks import corners, number, positive, vector
+from pliant.sim.checks import boolean, corners, number, positive, vector
 from pliant.sim.errors import InputError
 from pliant.sim.materials import Material
 from pliant.sim.memory import device_memory
@@ -86,6 +86,7 @@ class Scene:
         name: str | None = None,
         velocity=(0.0, 0.0, 0.0),
         angular_velocity=(0.0, 0.0, 0.0),
+        pressure_filter: bool = True,
         color=None,
     ) -> str:
         """Add a body of material points and return its name.
@@ -95,6 +96,8 @@ class Scene:
             material: a law of `sim.materials`, or a law learned in torch (`learn.TorchLaw`).
             density: mass per rest volume [kg/m^3], one number or one a particle.
             spacing: distance between particles [m].
+            pressure_filter: whether a `Fluid` relaxes the pressure of each particle to its neighbourhood's, without which
+                patterns that no force answers grow and resist like an elastic solid; other materials have none.
             velocity, angular_velocity: initial motion [m/s], [rad/s] about the shape's center.
             color: RGB in [0, 1] for pictures.
         """
@@ -114,6 +117,7 @@ class Scene:
             "spacing": positive("spacing", spacing, NEAR, FAR),
             "velocity": vector("velocity", velocity),
             "angular_velocity": vector("angular_velocity", angular_velocity),
+            "pressure_filter": boolean("pressure_filter", pressure_filter),
             "color": None if color is None else vector("color", color),
         }
         self.bodies.append(entry)
@@ -402,7 +406,8 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
         parameters.append(make_parameter(name, ACTIVATION, rest, p.numpy, components=1, timed=True))
     volume = np.full(items, entry["shape"].volume / items)
     law = type(material) if isinstance(material, Material) else material
-    return Body(name, first, items, volume, law, tuple(parameters), muscle)
+    filtered = entry["pressure_filter"] and getattr(material, "is_fluid", False)
+    return Body(name, first, items, volume, law, tuple(parameters), muscle, filtered)
 
 
 def _per_item(name: str, value: Any, batch: int, items: int, components: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from pliant.sim.colliders.kinematics import FRAME, kinematics
 from pliant.sim.mpm.binding import Binding
 from pliant.sim.mpm.grid import grid_update
 from pliant.sim.mpm.muscle import muscle_kernels
+from pliant.sim.mpm.pressure_filter import PressureFilter
 from pliant.sim.mpm.state import StateArray
 from pliant.sim.mpm.transfers import transfers
 from pliant.sim.program import Program, barrier_kernel
@@ -78,6 +79,7 @@ class MPMSolver:
         self.adjoint = StateArray(model.particle_count if gradient else 0, 1, p, model.device)
         self.work = Workspace(model, gradient)
         self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
+        self.pressure = PressureFilter(self, gradient)
         self._compile(gradient)
         self._external = [body for body in binding.bodies if body.kernels is None]
         for body in self._external:
@@ -91,6 +93,7 @@ class MPMSolver:
         groups += [self._kinematics] if self.model.colliders else []
         groups += [(_tick_kernel(), *((barrier_kernel(),) if self.threads > 1 else ()))]
         groups += [muscle_kernels(self.model.precision)] if any(body.muscle for body in self.binding.bodies) else []
+        groups += [self.pressure.kernels] if self.pressure.bodies else []
         kernels = [k for group in groups for k in group if k is not None and (gradient or "vjp" not in k.key)]
         modules = list({id(k.module): k.module for k in kernels}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=COMPILERS)
@@ -106,6 +109,7 @@ class MPMSolver:
         """Clear the grid."""
         for array in vars(self.work).values():
             array.zero_()
+        self.pressure.reset()
 
     def set_clock(self, step: int, slot: int) -> None:
         """Begin a run: the next substep forward is `step`, from `slot` to `slot + 1`."""
@@ -137,11 +141,11 @@ class MPMSolver:
         bad = [(int(r[0]), int(r[1]), int(r[2])) for r in reports if r[0] != 0]
         return min(bad, key=lambda r: (r[1], r[2])) if bad else (0, -1, -1)
 
-    def _arrays(self) -> tuple:
+    def arrays(self) -> tuple:
         """Model, bound parameters, workspace, stored states and adjoint state."""
         return self.model, self.binding, self.work, self.states.fields, self.adjoint.fields
 
-    def _pieces(self) -> tuple[int, int, int]:
+    def pieces(self) -> tuple[int, int, int]:
         """Launch items of the grid kernels, lines an item and nodes a line: planes of x on a CPU, single nodes on a GPU."""
         _, ny, nz = self.model.grid_spec.counts
         lines, span = (1, 1) if self.model.device.is_cuda else (ny, nz)
@@ -169,11 +173,12 @@ class MPMSolver:
         self._update(program, keep=0)
         self._gather(program)
         self._return_maps(program)
+        self.pressure.relax(program)
         self._tick(program, 1)
         return program
 
     def _gather(self, program: Program) -> None:
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         program.phase()
         state = [s["position"], s["velocity"], s["velocity_gradient"], s["deformation_gradient"]]
         self._each(
@@ -182,7 +187,7 @@ class MPMSolver:
         )  # fmt: skip
 
     def _return_maps(self, program: Program) -> None:
-        m, _, w, s, _ = self._arrays()
+        m, _, w, s, _ = self.arrays()
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
@@ -200,7 +205,7 @@ class MPMSolver:
         return self.work.status[4 * thread : 4 * thread + 4]
 
     def _frames(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
+        m, b, w, _, _ = self.arrays()
         count = len(m.colliders) * m.batch
         if count:
             program.phase()
@@ -210,7 +215,7 @@ class MPMSolver:
 
     def _scatter(self, program: Program, *, keep: bool) -> None:
         """Stress of every body, then particles to grid; `keep` tells an external law that its adjoint will follow."""
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         program.phase()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         for body in self.binding.bodies:
@@ -233,11 +238,13 @@ class MPMSolver:
             program, self._transfers.p2g, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
-                s["position"], s["velocity"], C, w.tau, self._copy(w.nodes, t), w.active, w.slabs, self._status(t),
+                s["position"], s["velocity"], C, w.tau, self.copy_of(w.nodes, t), w.active, w.slabs, self._status(t),
             ],
         )  # fmt: skip
+        self.pressure.spread(program)
 
-    def _copy(self, nodes: wp.array, thread: int) -> wp.array:
+    def copy_of(self, nodes: wp.array, thread: int) -> wp.array:
+        """A thread's own copy of the nodes."""
         n = self.model.node_count
         return nodes[thread * n : (thread + 1) * n]
 
@@ -249,8 +256,8 @@ class MPMSolver:
         ]  # fmt: skip
 
     def _update(self, program: Program, *, keep: int) -> None:
-        m, b, w, _, _ = self._arrays()
-        items, lines, span = self._pieces()
+        m, b, w, _, _ = self.arrays()
+        items, lines, span = self.pieces()
         program.phase()
         self._each(
             program, self._grid.update, 0, items, items,
@@ -259,6 +266,7 @@ class MPMSolver:
                 m.solids, w.frames, b.friction, m.distances, w.nodes, w.velocity, w.wrench,
             ],
         )  # fmt: skip
+        self.pressure.mean(program, keep=keep)
 
     def _build_backward(self) -> Program:
         program = Program(self.model.device, self.threads)
@@ -273,9 +281,10 @@ class MPMSolver:
 
     def _gather_vjp(self, program: Program) -> None:
         """Adjoint of the return map and of grid to particles."""
-        m, b, w, s, a = self._arrays()
+        m, b, w, s, a = self.arrays()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         program.phase()
+        self.pressure.relax_vjp(program)
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
@@ -295,13 +304,13 @@ class MPMSolver:
             program, self._transfers.g2p_vjp, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, *adjoint,
-                self._copy(w.dvelocity, t),
+                self.copy_of(w.dvelocity, t),
             ],
         )  # fmt: skip
 
     def _update_vjp(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
-        items, lines, span = self._pieces()
+        m, b, w, _, _ = self.arrays()
+        items, lines, span = self.pieces()
         program.phase()
         self._each(
             program, self._grid.update_vjp, 0, items, items,
@@ -310,6 +319,7 @@ class MPMSolver:
                 m.solids, w.frames, b.friction, m.distances, w.nodes, w.dvelocity, w.dwrench, w.dnodes, w.dframes, b.dfriction,
             ],
         )  # fmt: skip
+        self.pressure.mean_vjp(program)
         count = len(m.colliders) * m.batch
         if count:
             program.phase()
@@ -319,7 +329,7 @@ class MPMSolver:
 
     def _scatter_vjp(self, program: Program) -> None:
         """Adjoint of particles to grid and of the stress of every body."""
-        m, b, w, s, a = self._arrays()
+        m, b, w, s, a = self.arrays()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         dF, dC = a["deformation_gradient"], a["velocity_gradient"]
         program.phase()
@@ -350,6 +360,7 @@ class MPMSolver:
                         body.dcoefficients,
                     ],
                 )  # fmt: skip
+        self.pressure.spread_vjp(program)
 
     def collect_controls(self) -> None:
         """Add what the particles gathered over a control interval to the adjoint of its activation."""
