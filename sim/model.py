@@ -66,6 +66,7 @@ class Body:
     parameters: tuple[Parameter, ...]
     muscle: MuscleModel | None = None
     radius: float = 0.0
+    pressure_filter: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

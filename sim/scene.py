@@ -11,7 +11,7 @@ import numpy as np
 import warp as wp
 
 from pliant.sim.atomic import write_atomically
-from pliant.sim.checks import corners, number, positive, vector
+from pliant.sim.checks import boolean, corners, number, positive, vector
 from pliant.sim.errors import InputError
 from pliant.sim.file_access import read_bytes
 from pliant.sim.materials import Material
@@ -103,6 +103,7 @@ class Scene:
         name: str | None = None,
         velocity=(0.0, 0.0, 0.0),
         angular_velocity=(0.0, 0.0, 0.0),
+        pressure_filter: bool = True,
         color=None,
         contact: str | None = None,
         contact_stiffness: float | np.ndarray | None = None,
@@ -115,6 +116,8 @@ class Scene:
             material: a law of `sim.materials`, or a law learned in torch (`learn.TorchLaw`).
             density: mass per rest volume [kg/m^3], one number or one a particle.
             spacing: distance between particles [m].
+            pressure_filter: whether a `Fluid` relaxes the pressure of each particle to its neighbourhood's, without which
+                patterns that no force answers grow and resist like an elastic solid; other materials have none.
             velocity, angular_velocity: initial motion [m/s], [rad/s] about the shape's center.
             color: RGB in [0, 1] for pictures.
             contact: with colliders that let go: "particle" (a force from a position, see `sim.mpm.touch`) or "grid" (nodes are
@@ -138,6 +141,7 @@ class Scene:
             "spacing": positive("spacing", spacing, NEAR, FAR),
             "velocity": vector("velocity", velocity),
             "angular_velocity": vector("angular_velocity", angular_velocity),
+            "pressure_filter": boolean("pressure_filter", pressure_filter),
             "color": None if color is None else vector("color", color),
             **contact_options(name or "body", material, contact, contact_stiffness, contact_damping),
         }
@@ -423,7 +427,8 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
         parameters.append(given(STIFFNESS, contact_modulus(entry, 2.0 * radius, dt)))
         parameters.append(given(DAMPING, entry["contact_damping"]))
     law = type(material) if isinstance(material, Material) else material
-    return Body(name, first, items, volume, law, tuple(parameters), muscle, radius)
+    filtered = entry["pressure_filter"] and getattr(material, "is_fluid", False)
+    return Body(name, first, items, volume, law, tuple(parameters), muscle, radius, filtered)
 
 
 def _per_item(name: str, value: Any, batch: int, items: int, components: int) -> np.ndarray:

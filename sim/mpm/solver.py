@@ -16,6 +16,7 @@ from pliant.sim.mpm.grid import grid_update
 from pliant.sim.mpm.inside import keep_kernels
 from pliant.sim.mpm.muscle import muscle_kernels
 from pliant.sim.mpm.particle_contact import ParticleContact, pushes
+from pliant.sim.mpm.pressure_filter import PressureFilter
 from pliant.sim.mpm.state import StateArray
 from pliant.sim.mpm.step_limits import broken_limit
 from pliant.sim.mpm.transfers import transfers
@@ -86,6 +87,7 @@ class MPMSolver:
         self.work = Workspace(model, gradient)
         self.contact = ParticleContact(self, gradient) if pushes(model) else None
         self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
+        self.pressure = PressureFilter(self, gradient)
         self._compile(gradient)
         self._external = [body for body in binding.bodies if body.kernels is None]
         for body in self._external:
@@ -101,6 +103,7 @@ class MPMSolver:
         groups += [self.contact.kernels, self.contact.friction] if self.contact else []
         groups += [muscle_kernels(self.model.precision)] if any(body.muscle for body in self.binding.bodies) else []
         groups += [keep_kernels(self.model.precision)] if self.model.kept_within else []
+        groups += [self.pressure.kernels] if self.pressure.bodies else []
         kernels = [k for group in groups for k in group if k is not None and (gradient or "vjp" not in k.key)]
         modules = list({id(k.module): k.module for k in kernels}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=COMPILERS)
@@ -121,6 +124,7 @@ class MPMSolver:
             array.zero_()
         if self.contact is not None:
             self.contact.clear()
+        self.pressure.reset()
 
     def set_clock(self, step: int, slot: int) -> None:
         """Begin a run: the next substep forward is `step`, from `slot` to `slot + 1`."""
@@ -154,7 +158,7 @@ class MPMSolver:
         bad = [(int(r[0]), int(r[1]), int(r[2])) for r in reports if r[0] != 0]
         return min(bad, key=lambda r: (r[1], r[2])) if bad else (0, -1, -1)
 
-    def _arrays(self) -> tuple:
+    def arrays(self) -> tuple:
         """Model, bound parameters, workspace, stored states and adjoint state."""
         return self.model, self.binding, self.work, self.states.fields, self.adjoint.fields
 
@@ -186,11 +190,12 @@ class MPMSolver:
         self._update(program, keep=0)
         self._gather(program)
         self._return_maps(program)
+        self.pressure.relax(program)
         self._tick(program, 1)
         return program
 
     def _gather(self, program: Program) -> None:
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         program.phase()
         state = [s["position"], s["velocity"], s["velocity_gradient"], s["deformation_gradient"]]
         self.each(
@@ -204,7 +209,7 @@ class MPMSolver:
             )  # fmt: skip
 
     def _return_maps(self, program: Program) -> None:
-        m, _, w, s, _ = self._arrays()
+        m, _, w, s, _ = self.arrays()
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
@@ -222,7 +227,7 @@ class MPMSolver:
         return self.work.status[4 * thread : 4 * thread + 4]
 
     def _frames(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
+        m, b, w, _, _ = self.arrays()
         count = len(m.colliders) * m.batch
         if count:
             program.phase()
@@ -232,7 +237,7 @@ class MPMSolver:
 
     def _scatter(self, program: Program, *, keep: bool) -> None:
         """Stress of every body, then particles to grid; `keep` tells an external law that its adjoint will follow."""
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         program.phase()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         for body in self.binding.bodies:
@@ -261,6 +266,7 @@ class MPMSolver:
         if self.contact is not None:
             self.contact.record_weigh(program)
             self.contact.record_push(program)
+        self.pressure.spread(program)
 
     def copy_of(self, nodes: wp.array, thread: int) -> wp.array:
         """A thread's own copy of the nodes."""
@@ -275,7 +281,7 @@ class MPMSolver:
         ]  # fmt: skip
 
     def _update(self, program: Program, *, keep: int) -> None:
-        m, b, w, _, _ = self._arrays()
+        m, b, w, _, _ = self.arrays()
         items, lines, span = self.pieces()
         program.phase()
         self.each(
@@ -287,6 +293,7 @@ class MPMSolver:
         )  # fmt: skip
         if self.contact is not None:
             self.contact.record_rub(program, keep=keep)
+        self.pressure.mean(program, keep=keep)
 
     def _build_backward(self) -> Program:
         program = Program(self.model.device, self.threads)
@@ -302,9 +309,10 @@ class MPMSolver:
 
     def _gather_vjp(self, program: Program) -> None:
         """Adjoint of the return map and of grid to particles."""
-        m, b, w, s, a = self._arrays()
+        m, b, w, s, a = self.arrays()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         program.phase()
+        self.pressure.relax_vjp(program)
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
@@ -334,7 +342,7 @@ class MPMSolver:
         )  # fmt: skip
 
     def _update_vjp(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
+        m, b, w, _, _ = self.arrays()
         items, lines, span = self.pieces()
         program.phase()
         if self.contact is not None:
@@ -347,9 +355,10 @@ class MPMSolver:
                 w.dflowing, w.dframes, b.dfriction,
             ],
         )  # fmt: skip
+        self.pressure.mean_vjp(program)
 
     def _frames_vjp(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
+        m, b, w, _, _ = self.arrays()
         count = len(m.colliders) * m.batch
         if count:
             program.phase()
@@ -359,7 +368,7 @@ class MPMSolver:
 
     def _scatter_vjp(self, program: Program) -> None:
         """Adjoint of particles to grid and of the stress of every body."""
-        m, b, w, s, a = self._arrays()
+        m, b, w, s, a = self.arrays()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         dF, dC = a["deformation_gradient"], a["velocity_gradient"]
         program.phase()
@@ -393,6 +402,7 @@ class MPMSolver:
                         body.dcoefficients,
                     ],
                 )  # fmt: skip
+        self.pressure.spread_vjp(program)
 
     def collect_controls(self) -> None:
         """Add what the particles gathered over a control interval to the adjoint of its activation."""

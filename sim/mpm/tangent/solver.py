@@ -25,6 +25,7 @@ from pliant.sim.mpm.state import State
 from pliant.sim.mpm.tangent.binding import TangentBinding
 from pliant.sim.mpm.tangent.grid import grid_tangents
 from pliant.sim.mpm.tangent.laws import law_tangents, muscle_tangent
+from pliant.sim.mpm.tangent.pressure import PressureTangent
 from pliant.sim.mpm.tangent.touch import touch_tangents
 from pliant.sim.mpm.tangent.transfers import transfer_tangents
 from pliant.sim.program import Program
@@ -38,6 +39,7 @@ class TangentSolver(MPMSolver):
 
     def __init__(self, model: Model, binding: Binding, tangent: TangentBinding, *, every: int):
         self.tangent = tangent
+        self.pressure_tangent = PressureTangent(self, tangent)
         super().__init__(model, binding, slots=SLOTS + 1, every=every, gradient=False)
 
     def _compile(self, gradient: bool) -> None:
@@ -46,6 +48,7 @@ class TangentSolver(MPMSolver):
         groups: list[tuple] = [transfer_tangents(p), grid_tangents(p)]
         groups += [law_tangents(body.law, p) for body in self.binding.bodies]
         groups += [touch_tangents(p)] if self.contact else []
+        groups += [self.pressure_tangent.kernels] if self.pressure.bodies else []
         groups += [(muscle_tangent(p),)] if any(body.muscle for body in self.binding.bodies) else []
         modules = list({id(k.module): k.module for group in groups for k in group if k is not None}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=2)
@@ -59,13 +62,16 @@ class TangentSolver(MPMSolver):
         self._update(program, keep=1)
         self._update_tangent(program)
         self._gather(program)
+        self.pressure_tangent.gather(program)  # reads the tangents of the state before they change in place
         self._gather_tangent(program)
         self._return_maps(program)
+        self.pressure_tangent.relax(program)
+        self.pressure.relax(program)
         self._tick(program, 1)
         return program
 
     def _frames_tangent(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
+        m, b, w, _, _ = self.arrays()
         count, dot = len(m.colliders) * m.batch, self.tangent
         if count:
             rate = 1.0 / (m.dt * self.every)
@@ -74,7 +80,7 @@ class TangentSolver(MPMSolver):
 
     def _scatter_tangent(self, program: Program) -> None:
         """Tangents of the stress of every body, then of particles to grid; each particle follows its own stress."""
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         p, dot, F, C = m.precision, self.tangent, s["deformation_gradient"], s["velocity_gradient"]
         F_dot, C_dot = dot.state["deformation_gradient"], dot.state["velocity_gradient"]
         for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
@@ -104,9 +110,10 @@ class TangentSolver(MPMSolver):
         if self.contact is not None:
             self._push_tangent(program, self.contact)
             self._weigh_tangent(program)
+        self.pressure_tangent.spread(program)
 
     def _update_tangent(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
+        m, b, w, _, _ = self.arrays()
         (items, lines, span), dot = self.pieces(), self.tangent
         program.phase()
         self.each(
@@ -119,9 +126,10 @@ class TangentSolver(MPMSolver):
         )  # fmt: skip
         if self.contact is not None:
             self._rub_tangent(program, self.contact)
+        self.pressure_tangent.mean(program)
 
     def _push_tangent(self, program: Program, contact: ParticleContact) -> None:
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         dot, kernel = self.tangent, touch_tangents(m.precision).push
         nodes, press = dot.count * m.node_count, dot.count * m.node_count * contact.colliders
         for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
@@ -137,7 +145,7 @@ class TangentSolver(MPMSolver):
                 )  # fmt: skip
 
     def _weigh_tangent(self, program: Program) -> None:
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         dot, nodes = self.tangent, self.tangent.count * m.node_count
         for body in self.binding.bodies:
             if body.touch is None:
@@ -150,7 +158,7 @@ class TangentSolver(MPMSolver):
                 )  # fmt: skip
 
     def _rub_tangent(self, program: Program, contact: ParticleContact) -> None:
-        m, b, w, _, _ = self._arrays()
+        m, b, w, _, _ = self.arrays()
         (items, lines, span), dot = self.pieces(), self.tangent
         self.each(
             program, touch_tangents(m.precision).rub, 0, items, items,
@@ -163,7 +171,7 @@ class TangentSolver(MPMSolver):
 
     def _gather_tangent(self, program: Program) -> None:
         """Tangents of grid to particles, then of the return maps, which read the trial that grid to particles wrote."""
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         dot, F, F_dot = self.tangent, s["deformation_gradient"], self.tangent.state["deformation_gradient"]
         self.each(
             program, transfer_tangents(m.precision).g2p, 0, m.particle_count, m.particle_count,

@@ -52,7 +52,7 @@ def moving_scatter(p: Precision) -> wp.Function:
 
 
 @functools.cache
-def _moving_gather(p: Precision) -> wp.Function:
+def moving_gather(p: Precision) -> wp.Function:
     """Warp function: the sums of `gather` over w g' + w' g, with distances that do not move."""
     vec3, vec4, mat44, gather = p.vec3, p.vec4, wp.types.matrix((4, 4), p.real), stencil_loops(p).gather
 
@@ -130,7 +130,7 @@ def _p2g(p: Precision) -> wp.Kernel:
 @functools.cache
 def _g2p(p: Precision) -> wp.Kernel:
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
-    nodes_at, gather, moment = stencil(p), _moving_gather(p), moment_matrix(p)
+    nodes_at, gather, moment = stencil(p), moving_gather(p), moment_matrix(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def g2p_tangent(
