@@ -113,10 +113,12 @@ def judged(evaluation: Evaluation, may_fail: float = 0.0) -> Evaluation:
     Args:
         may_fail: share of the environments that may fail; one at least has to run.
     """
+    if evaluation.failure or (not any(evaluation.failures) and math.isfinite(float(evaluation.loss.detach().sum()))):
+        return evaluation
     loss = evaluation.loss.detach().reshape(-1)
     bad = ~torch.isfinite(loss)
     told = list(evaluation.failures) or [""] * len(loss)
-    if evaluation.failure or not (bad.any() or any(told)):
+    if not (bad.any() or any(told)):
         return evaluation
     for index in bad.nonzero()[:, 0].tolist() if len(told) == len(loss) else ():
         told[index] = told[index] or f"the loss is {float(loss[index])}"

@@ -179,8 +179,9 @@ class Problem(Stateful, abc.ABC):
             )
         if self.parallel > 1:
             return Groups(self, candidates, each, gradient).run()
-        pairs = zip(candidates, each, strict=True)
-        return [self.evaluate(theta, gradient=gradient, seed=one) for theta, one in pairs]
+        with torch.set_grad_enabled(gradient):
+            rows = zip(candidates, each, strict=True)
+            return [self.evaluate(theta, gradient=gradient, seed=one) for theta, one in rows]
 
     def install(self, theta: torch.Tensor) -> Values:
         """Physical values of coordinates; a problem with a module also leaves them there, as the result."""

@@ -12,7 +12,7 @@ import torch
 from pliant.learn.gradients.base import Estimate
 from pliant.learn.meter import Meter, calls_left, charge
 from pliant.learn.method import Method, Query
-from pliant.learn.problem import Problem, draw_seed
+from pliant.learn.problem import Problem, draw_seed, seeded
 from pliant.learn.records import Logged, joined
 from pliant.learn.saving import load, save
 from pliant.learn.space import Space
@@ -144,7 +144,8 @@ def solve(
     generator = torch.Generator().manual_seed(rng) if isinstance(rng, int) else rng
     seed = generator.initial_seed()
     space = problem.space if start is None else problem.space.starting_at(start)
-    method.start(space, generator)
+    with seeded(seed):  # modules that a method makes start alike in every run of this seed
+        method.start(space, generator)
     progress, history = Progress(), []
     if snapshot is not None:
         method.load_state_dict(snapshot["method"])

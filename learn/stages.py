@@ -23,7 +23,7 @@ Parts = Mapping[str, Mapping[str, slice | Sequence[int]]]
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A rollout that records the full state (record=sim.mpm.state.FIELDS), and where its particles come from.
+    """A rollout that records the full state (record=learn.FIELDS), and where its particles come from.
 
     `parts` is empty for the first stage, which starts from the values of its model.
     """

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 COMMANDS = ("list", "run", "view", "train", "check-gradients", "doctor")
-LIGHT = ("list",)  # commands that load no simulator
+LIGHT = ("list", "doctor")  # commands that load no simulator, or whose work is to tell why it does not load
 DESCRIPTION = "Pliant: differentiable simulation of soft matter. Every simulation runs forward, backward and on screen."
 EPILOG = """examples:
   pliant list                                  what can be simulated and trained

@@ -57,6 +57,7 @@ def add_twins(
             name=name + suffix,
             velocity=velocity,
             angular_velocity=angular_velocity,
+            pressure_filter=False,  # the learned law has none
             color=tuple(color if suffix else 0.45 + 0.5 * color),
         )
     return name

@@ -227,7 +227,7 @@ def _check_unplaced(origin: Origin, sentence: str) -> None:
 
 def is_recording(data: str) -> bool:
     """Whether the data is something on the disk, or a pattern, and no scene."""
-    if data.endswith(".py") or data.partition(":")[0].replace("-", "_") in scenes():
+    if data.endswith((".py", ".json")) or data.partition(":")[0].replace("-", "_") in scenes():
         return False
     path = Path(data)
     return path.exists() or bool(path.suffix) or any(c in data for c in "*?[")

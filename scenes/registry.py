@@ -22,6 +22,7 @@ import difflib
 import functools
 import importlib
 import importlib.machinery
+import math
 import pathlib
 import sys
 import types
@@ -112,15 +113,38 @@ def problems() -> dict[str, Leaf]:
 
 
 def find_scene(name: str) -> SceneSpec:
-    """The scene called `name`, or the one in the Python file of that path.
+    """The scene called `name`, or the one in the file of that path: Python, or the JSON that `Scene.save` wrote.
 
     Errors: `InputError` for an unknown name, with the nearest one.
     """
+    if name.lower().endswith(".json"):
+        return saved_scene(name)
     leaf = choose(name, scenes(), kind="scene", required=SCENE_NAMES)
     module = load(leaf)
     values, run = (getattr(module, name, None) for name in ("values", "run"))
     variants = getattr(module, "VARIANTS", ())
     return SceneSpec(leaf.name, leaf.description, module.SETTINGS, module.build, module.measure, values, run, variants)
+
+
+def saved_scene(path: str) -> SceneSpec:
+    """The scene that `Scene.save` wrote, run for a second in substeps of half the length that is stable, 60 frames a second."""
+    from pliant.sim.scene import Scene
+
+    scene = Scene.load(path)
+    dt = 0.5 * min(scene.stable_dt(), 2e-3)
+    settings = Settings(dt=dt, steps=math.ceil(1.0 / dt), record_every=max(1, round(1.0 / (60.0 * dt))))
+    file = pathlib.Path(path)
+    return SceneSpec(file.stem, f"the scene saved in {file.name}", settings, scene.copy, heights)
+
+
+def heights(trajectory: "Trajectory") -> dict[str, float]:
+    """Mean height of every body at the end."""
+    import numpy as np
+
+    names = [name for name in trajectory if name.endswith(".position")]
+    return {
+        f"mean height of {name[:-9]} [m]": float(np.mean(np.asarray(trajectory[name])[-1, ..., 2])) for name in names
+    }
 
 
 def find_problem(name: str) -> ProblemSpec:
@@ -156,7 +180,7 @@ def read_file(path: pathlib.Path, *, kind: str, required: frozenset[str]) -> Lea
         raise InputError(f"{kind}: expected a Python file, got '{path}', which does not exist; check the path.")
     try:
         leaf = read_leaf(path)
-    except SyntaxError as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:  # the parser's, or of its bytes
         raise InputError(f"{kind}: {path} is not valid Python: {error}; correct the file.") from error
     missing = sorted(required - leaf.defines)
     if missing:

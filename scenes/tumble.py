@@ -49,6 +49,7 @@ def build(material: str = "jelly") -> sim.Scene:
         color=(0.36, 0.72, 0.53),
         velocity=VELOCITY,
         angular_velocity=ANGULAR_VELOCITY,
+        pressure_filter=False,  # a learned law has none
     )
     return scene
 

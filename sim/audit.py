@@ -36,6 +36,8 @@ class ParameterAudit:
     `noise`: what round-off in the loss does to the difference at that step, relative; found where the two differ.
     `kink`: by how much the slopes of the two sides differ, relative, where that does not shrink with the step.
     `between`: the adjoint lies between those slopes, so it is a derivative of the loss there.
+    `jump`: by how much the loss jumps within the finest step that sees it, 0 where it does not: one-sided slopes that grow
+        as one over the step. The adjoint is then that of one side, and knows nothing of the jump.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ParameterAudit:
     noise: float = 0.0
     kink: float = 0.0
     between: bool = False
+    jump: float = 0.0
 
     def agrees(self, tolerance: float) -> bool:
         """Whether the adjoint is the derivative within the relative tolerance, within what round-off in the loss leaves
@@ -66,6 +69,7 @@ class ParameterAudit:
             if self.kink > tolerance:
                 words.append(f"a kink, its sides differ by {self.kink:.0e}")
                 words += ["the adjoint lies between"] if self.between else []
+        words += [f"a jump of the loss by {self.jump:.1e}, which no derivative sees"] if self.jump > 0.0 else []
         return "".join(f"  {word}" for word in words)
 
     @property
@@ -320,13 +324,16 @@ def _audit(rollout, loss, base, value, name, gradient, probes, sweep, rng, progr
             break
         if len(tried) == len(steps) and best is tried[-1] and best.error > tolerance and step > 2 * FINEST:
             steps.append(step / 10)
-    noise, kink, between = 0.0, 0.0, False
-    if best.error > tolerance:
-        noise = _round_off(evaluate, value, directions, adjoint, np.finfo(rollout.model.precision.numpy).eps)
+    noise, kink, between, jump = 0.0, 0.0, False, 0.0
+    eps = np.finfo(rollout.model.precision.numpy).eps
+    if best.error > tolerance or _jump(tried, eps * abs(value)):
+        noise = _round_off(evaluate, value, directions, adjoint, eps)
         kink, between = _kink(tried, noise, tolerance)
+        jump = _jump(tried, noise)
+        kink, between = (0.0, False) if jump else (kink, between)
     errors = tuple((one.step, one.error) for one in tried)
     found = best.difference, errors, best.error, best.step, one_sided, 4 * noise / (best.step * best.scale)
-    return ParameterAudit(name, parameter.unit, adjoint, *found, kink, between)
+    return ParameterAudit(name, parameter.unit, adjoint, *found, kink, between, jump)
 
 
 def _round_off(evaluate, value, directions, adjoint, eps: float) -> float:
@@ -350,6 +357,20 @@ def _kink(tried: list[_Try], noise: float, tolerance: float) -> tuple[float, boo
         if small.gap > large.gap * np.sqrt(small.step / large.step):
             return small.gap / small.scale, small.holds(tolerance)
     return 0.0, False
+
+
+def _jump(tried: list[_Try], noise: float) -> float:
+    """By how much the loss jumps, 0 where it does not: the gap between the slopes of the sides times the step stays.
+
+    At a kink the gap itself stays, so that this product shrinks like the step. What no smaller step sees again lies further off.
+    """
+    seen = [one for one in tried if np.isfinite(one.gap) and one.gap * one.step > 8 * noise]
+    seen.sort(key=lambda one: -one.step)
+    sizes = [one.gap * one.step for one in seen]
+    for large, small, before, after in zip(seen[:-1], seen[1:], sizes[:-1], sizes[1:], strict=True):
+        if after > before * np.sqrt(small.step / large.step):
+            return after
+    return 0.0
 
 
 def _direction(name: str, value: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -44,6 +44,13 @@ def number(name: str, value: Any) -> float:
         raise InputError(f"{name}: expected a number below 1e308, got an integer beyond; correct it.") from None
 
 
+def boolean(name: str, value: Any) -> bool:
+    """The value as True or False; no other stands for one of them."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name}: expected True or False, got {value!r}; correct it.")
+    return bool(value)
+
+
 def corners(extent: Any) -> tuple[np.ndarray, np.ndarray]:
     """The lower [3] and upper [3] corner of a box that is not flat."""
     if not hasattr(extent, "__len__") or len(extent) != 2:

@@ -11,16 +11,18 @@ import warp as wp
 from pliant.sim.colliders.kinematics import POSE
 from pliant.sim.errors import InputError
 from pliant.sim.mpm.binding import Binding
-from pliant.sim.mpm.contact import solid_struct
+from pliant.sim.mpm.contact import SEPARATING, solid_struct
 from pliant.sim.mpm.frames import ParticleFrames
-from pliant.sim.mpm.leaks import can_flow, leaks
+from pliant.sim.mpm.leaks import can_flow, depth_of, leaks
+from pliant.sim.mpm.particle_contact import pushes
 from pliant.sim.mpm.placement import walls_beside_extent
 from pliant.sim.mpm.solver import MPMSolver
 from pliant.sim.mpm.state import FIELDS, SHAPES, State
 from pliant.sim.mpm.transfers import grid_struct
 from pliant.sim.parameter import Parameter, ParameterSpec
 from pliant.sim.precision import Precision
-from pliant.sim.shapes import Shape
+from pliant.sim.shapes import Box, Cylinder, Shape
+from pliant.sim.shapes.base import FAR
 from pliant.sim.solver import BaseModel
 
 if TYPE_CHECKING:
@@ -51,7 +53,10 @@ class MuscleModel:
 
 @dataclasses.dataclass(frozen=True)
 class Body:
-    """A body of material points: the first of its items in one environment, their number and rest volumes [items] m^3."""
+    """A body of material points: the first of its items in one environment, their number and rest volumes [items] m^3.
+
+    `radius` is that of its particles [m] where colliders push them, 0 where the grid's rule serves it.
+    """
 
     name: str
     first: int
@@ -60,6 +65,8 @@ class Body:
     material: Any
     parameters: tuple[Parameter, ...]
     muscle: MuscleModel | None = None
+    radius: float = 0.0
+    pressure_filter: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,11 +212,28 @@ class Model(BaseModel):
     @cached_property
     def solids(self) -> wp.array:
         """The constant part of every collider as an array of Warp structs."""
+        return self._solids([collider.shape.size for collider in self.colliders])
+
+    @cached_property
+    def rounded_solids(self) -> wp.array:
+        """The same with boxes and cylinders smaller by the radius of their edges, `roundings`."""
+        made = zip(self.colliders, self.roundings.numpy(), strict=True)
+        return self._solids([collider.shape.size - radius * (collider.shape.size > 0.0) for collider, radius in made])
+
+    @cached_property
+    def roundings(self) -> wp.array:
+        """Radius [m] of the edges of every collider where it pushes particles: half a cell, or half of what is thinner."""
+        edged = [isinstance(collider.shape, (Box, Cylinder)) for collider in self.colliders]
+        half = 0.5 * self.grid_spec.spacing
+        radii = [min(half, depth_of(c.shape)) if e else 0.0 for c, e in zip(self.colliders, edged, strict=True)]
+        return wp.array(np.array(radii, self.precision.numpy), dtype=self.precision.real, device=self.device)
+
+    def _solids(self, sizes: list[np.ndarray]) -> wp.array:
         Solid, made, offset = solid_struct(self.precision), [], 0
         for index, collider in enumerate(self.colliders):
             solid = Solid()
             solid.kind, solid.surface = collider.shape.KIND, collider.surface
-            solid.size, solid.spacing = self.precision.vec3(*collider.shape.size.tolist()), 1.0
+            solid.size, solid.spacing = self.precision.vec3(*sizes[index].tolist()), 1.0
             if index in self._volumes:
                 volume = self._volumes[index]
                 solid.origin, solid.spacing = self.precision.vec3(*volume.origin.tolist()), volume.spacing
@@ -219,11 +243,30 @@ class Model(BaseModel):
         return wp.array(made, dtype=Solid, device=self.device)
 
     @cached_property
+    def ruled_solids(self) -> wp.array:
+        """The colliders that the grid's rule has to look at: all, or none where every meeting is one of particles."""
+        needed = any(b.radius == 0.0 for b in self.bodies) or any(c.surface != SEPARATING for c in self.colliders)
+        return self.solids if needed else wp.empty(0, dtype=solid_struct(self.precision), device=self.device)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether particles are pushed by some colliders while the grid's rule acts elsewhere."""
+        return pushes(self) and self.ruled_solids.shape[0] > 0
+
+    @cached_property
+    def middles(self) -> wp.array:
+        """How deep the middle of every collider lies [m]."""
+        depths = [min(depth_of(c.shape, self._volumes.get(i)), FAR) for i, c in enumerate(self.colliders)]
+        return wp.array(np.array(depths, self.precision.numpy), dtype=self.precision.real, device=self.device)
+
+    @cached_property
     def warnings(self) -> tuple[str, ...]:
         """Sentences about what makes every run doubtful; the status of each repeats them."""
-        flows = any(can_flow(body.material, self.precision) for body in self.bodies)
+        flows = any(can_flow(b.material, self.precision) for b in self.bodies if b.radius == 0.0)
+        pushed = all(body.radius > 0.0 for body in self.bodies)
         moved = walls_beside_extent(self.description["extent"], self.grid_spec)
-        return (*moved, *self.at_start, *leaks(self.colliders, self._volumes, self.grid_spec, flows=flows))
+        thin = leaks(self.colliders, self._volumes, self.grid_spec, flows=flows, pushed=pushed)
+        return (*moved, *self.at_start, *thin)
 
     @cached_property
     def _volumes(self) -> dict[int, Any]:

@@ -13,6 +13,7 @@ import trimesh
 
 from pliant.sim.binary_ply import is_binary_ply, read_binary_ply
 from pliant.sim.errors import InputError
+from pliant.sim.file_access import check_size
 
 VTK, PLY = (".vtk", ".vtu", ".vtp"), (".ply",)
 POINT_SUFFIXES = (*VTK, *PLY)
@@ -40,6 +41,7 @@ def read_points(path: Path) -> PointFrame:
         raise InputError(f"recording: expected a file ending in {', '.join(POINT_SUFFIXES)}, got {path}; convert it.")
     if not path.is_file():
         raise InputError(f"recording: expected a file, found none at {path}; check the path.")
+    check_size(path, path.stat().st_size, "recording")
     if not path.stat().st_size:
         raise InputError(f"recording: {path} is empty; export it anew.")
     frame = _read(path)

@@ -7,6 +7,8 @@ import tempfile
 
 import warp
 
+from pliant.sim.errors import InputError
+
 EXPECTED = "Could not find or load the NVIDIA CUDA driver"  # said on every machine without a GPU; `pliant doctor` tells
 
 
@@ -26,6 +28,11 @@ def start_warp() -> None:
         os.dup2(heard.fileno(), 2)
         try:
             warp.init()
+        except OSError as error:
+            raise InputError(
+                f"kernel cache: {error.filename or warp.config.kernel_cache_dir} cannot be written ({error.strerror or error}); set "
+                "WARP_CACHE_PATH to a folder that can be."
+            ) from None
         finally:
             os.dup2(kept, 2)
             os.close(kept)

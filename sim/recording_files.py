@@ -4,12 +4,14 @@ import glob
 import json
 import os
 import re
+import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
 from pliant.sim.errors import InputError
+from pliant.sim.file_access import read_archive
 from pliant.sim.point_files import POINT_SUFFIXES, PointFrame, read_points
 from pliant.sim.recording import Recording
 from pliant.sim.trajectory import Trajectory
@@ -50,18 +52,17 @@ def is_trajectory(path: Path) -> bool:
     if path.suffix.lower() == ".traj":
         return True
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return HEADER in archive.files
+        with zipfile.ZipFile(path) as archive:
+            return f"{HEADER}.npy" in archive.namelist()
     except Exception:  # damaged archives and files of another kind raise a dozen kinds
         return False
 
 
 def _npz(path: Path, interval: float | None, body: str | None) -> Recording:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if HEADER in archive.files:
-                return Recording.of(Trajectory.load(path), body)
-            return _plain(path, {name: archive[name] for name in archive.files}, interval)
+        if is_trajectory(path):
+            return Recording.of(Trajectory.load(path), body)
+        return _plain(path, read_archive(path), interval)
     except InputError:
         raise
     except Exception as error:  # a damaged archive raises a dozen kinds

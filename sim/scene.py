@@ -11,9 +11,11 @@ import numpy as np
 import warp as wp
 
 from pliant.sim.atomic import write_atomically
-from pliant.sim.checks import corners, number, positive, vector
+from pliant.sim.checks import boolean, corners, number, positive, vector
 from pliant.sim.errors import InputError
+from pliant.sim.file_access import read_bytes
 from pliant.sim.materials import Material
+from pliant.sim.memory import device_memory
 from pliant.sim.model import (
     ACTIVATION,
     DEFORMATION,
@@ -36,7 +38,9 @@ from pliant.sim.model import (
 )
 from pliant.sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL
 from pliant.sim.mpm.overlaps import overlaps
-from pliant.sim.mpm.placement import checked_margin, place_grid, whole_counts
+from pliant.sim.mpm.particle_contact import DAMPING, STIFFNESS, contact_modulus, contact_options, has_particle_contact
+from pliant.sim.mpm.placement import checked_margin, grid_spacing, place_grid, whole_counts
+from pliant.sim.mpm.step_limits import check_room, check_time_step, longest_step
 from pliant.sim.parameter import ParameterSpec
 from pliant.sim.precision import Precision, precision
 from pliant.sim.quiet import start_warp
@@ -48,7 +52,6 @@ WALLS = {"open": OPEN, "separating": SEPARATING_WALL, "slip": SLIP_WALL, "stick"
 SURFACES = {"separating": 0, "slip": 1, "stick": 2}
 FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
 THREAD_THRESHOLD = 2_000  # particles from which a second CPU thread pays; benchmarks/results hold 8,000 and 64,000
-STABLE_SHARE = 0.9  # of the time an elastic wave takes to cross a cell: measured in tests/test_mpm_stability.py
 SHORTEST, LONGEST = 1e-15, 1e6  # s, of a substep: beyond, single precision loses its inverse or its motion
 
 
@@ -100,7 +103,11 @@ class Scene:
         name: str | None = None,
         velocity=(0.0, 0.0, 0.0),
         angular_velocity=(0.0, 0.0, 0.0),
+        pressure_filter: bool = True,
         color=None,
+        contact: str | None = None,
+        contact_stiffness: float | np.ndarray | None = None,
+        contact_damping: float | np.ndarray = 0.0,
     ) -> str:
         """Add a body of material points and return its name.
 
@@ -109,8 +116,14 @@ class Scene:
             material: a law of `sim.materials`, or a law learned in torch (`learn.TorchLaw`).
             density: mass per rest volume [kg/m^3], one number or one a particle.
             spacing: distance between particles [m].
+            pressure_filter: whether a `Fluid` relaxes the pressure of each particle to its neighbourhood's, without which
+                patterns that no force answers grow and resist like an elastic solid; other materials have none.
             velocity, angular_velocity: initial motion [m/s], [rad/s] about the shape's center.
             color: RGB in [0, 1] for pictures.
+            contact: with colliders that let go: "particle" (a force from a position, see `sim.mpm.touch`) or "grid" (nodes are
+                held back); default: "particle" for solids, "grid" for what flows and for learned laws.
+            contact_stiffness: of "particle" [Pa]; default: twice Young's modulus, or what `dt` allows if that is less.
+            contact_damping: of "particle" [s/m]: a bounce at speed v loses about 2/3 of damping * v of it.
         """
         if not isinstance(shape, Shape):
             raise InputError(f"shape: expected a shape of sim.shapes, got {type(shape).__name__}; see sim.shapes.")
@@ -128,7 +141,9 @@ class Scene:
             "spacing": positive("spacing", spacing, NEAR, FAR),
             "velocity": vector("velocity", velocity),
             "angular_velocity": vector("angular_velocity", angular_velocity),
+            "pressure_filter": boolean("pressure_filter", pressure_filter),
             "color": None if color is None else vector("color", color),
+            **contact_options(name or "body", material, contact, contact_stiffness, contact_damping),
         }
         self.bodies.append(entry)
         return entry["name"]
@@ -222,12 +237,13 @@ class Scene:
             raise InputError("scene: expected at least one body, got none; call add_mpm first.")
         if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
             raise InputError(f"batch: expected a whole number of at least 1, got {batch!r}; correct it.")
+        check_room(self.bodies, device_memory(where))
         points = [entry["shape"].sample(entry["spacing"]) for entry in self.bodies]
         total = batch * sum(len(x) for x in points)
         grid = self._grid(points, batch, total, where)
         self._check_inside(points, grid)
-        bodies = self._model_bodies(points, batch, p)
-        self._check_time_step(positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
+        check_time_step(self.bodies, positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
+        bodies = self._model_bodies(points, batch, p, float(dt))
         colliders = tuple(self._model_collider(entry, batch, p) for entry in self.colliders)
         volumes = mesh_volumes(colliders, grid.spacing)
         return Model(
@@ -291,12 +307,12 @@ class Scene:
         Errors: `InputError` for a missing or damaged file.
         """
         try:
-            return Scene.from_dict(json.loads(Path(path).read_text()))
-        except FileNotFoundError:
-            raise InputError(f"scene: expected a file, found none at {path}; check the path.") from None
-        except OSError as error:
-            raise InputError(f"scene: cannot read {path}: {error.strerror or error}; check the path.") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            if not Path(path).exists():
+                raise InputError(f"scene: expected a file, found none at {path}; check the path.")
+            return Scene.from_dict(json.loads(read_bytes(path, "scene").decode()))
+        except InputError:
+            raise
+        except (ValueError, RecursionError) as error:  # damaged, not UTF-8, or an integer of thousands of digits
             raise InputError(f"scene: {path} is not a complete JSON file ({error}); save it anew.") from None
 
     def copy(self) -> "Scene":
@@ -305,7 +321,8 @@ class Scene:
 
     def _restore_body(self, entry: dict) -> None:
         skip = {"family", "shape", "material", "muscle", "name"}
-        options = {k: _array(v) if k == "density" else v for k, v in entry.items() if k not in skip}
+        arrays = ("density", "contact_stiffness", "contact_damping")
+        options = {k: _array(v) if k in arrays else v for k, v in entry.items() if k not in skip}
         material = Material.from_dict(entry["material"])
         self.add_mpm(Shape.from_dict(entry["shape"]), material, name=entry["name"], **options)
         if entry.get("muscle"):
@@ -321,9 +338,8 @@ class Scene:
         return name
 
     def _grid(self, points: list[np.ndarray], batch: int, particles: int, device: wp.Device) -> GridSpec:
-        modes = tuple(WALLS[w] for w in self.walls)
-        wanted = 2.0 * min(entry["spacing"] for entry in self.bodies)
-        first, dx, counts = place_grid(points, self.extent, self.cell_size, wanted, modes)
+        modes = self._modes()
+        first, dx, counts = place_grid(points, self.extent, self.cell_size, self._wanted(), modes)
         nodes = whole_counts(counts, batch, particles, device)
         return GridSpec(first, dx, nodes, modes, self.mass_floor, self.keep_inside)
 
@@ -338,24 +354,21 @@ class Scene:
                     f"{_short(low)} to {_short(high)} m; enlarge `extent` or move the shape."
                 )
 
-    def _check_time_step(self, dt: float, dx: float) -> None:
-        for entry in self.bodies:
-            material = entry["material"]
-            if not isinstance(material, Material):
-                continue
-            with np.errstate(over="ignore"):  # an infinite speed allows no step
-                speed = material.wave_speed(float(np.min(entry["density"])))
-            limit = STABLE_SHARE * dx / speed if speed > 0 else math.inf
-            if dt > limit:
-                raise InputError(
-                    f"MPM: dt = {dt:.3g} s exceeds the elastic limit {limit:.3g} s of {entry['name']!r} "
-                    f"(wave speed {speed:.3g} m/s, cell {dx:.3g} m); lower dt or the stiffness, or enlarge the cells."
-                )
+    def stable_dt(self) -> float:
+        """The longest substep [s] that `build` accepts; infinite where every law is learned."""
+        return longest_step(self.bodies, grid_spacing(self.extent, self.cell_size, self._wanted(), self._modes()))
 
-    def _model_bodies(self, points: list[np.ndarray], batch: int, p: Precision) -> tuple[Body, ...]:
+    def _wanted(self) -> float:
+        return 2.0 * min((entry["spacing"] for entry in self.bodies), default=NEAR)
+
+    def _modes(self) -> tuple[int, ...]:
+        return tuple(WALLS[wall] for wall in self.walls)
+
+    def _model_bodies(self, points: list[np.ndarray], batch: int, p: Precision, dt: float) -> tuple[Body, ...]:
         bodies, first = [], 0
+        lets_go = any(entry["surface"] == "separating" for entry in self.colliders)
         for entry, x in zip(self.bodies, points, strict=True):
-            bodies.append(_model_body(entry, x, first, batch, p))
+            bodies.append(_model_body(entry, x, first, batch, p, dt if lets_go else None))
             first += len(x)
         return tuple(bodies)
 
@@ -381,7 +394,8 @@ def find_device(name: str) -> wp.Device:
         raise InputError(f"device: expected one of {have}, got {name!r}; use device='cpu' here.") from None
 
 
-def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Precision) -> Body:
+def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Precision, dt: float | None) -> Body:
+    """The body; `dt` is None where no collider lets go, so that none pushes its particles."""
     name, items, material = entry["name"], len(points), entry["material"]
     arm = points - np.asarray(entry["shape"].center)
     spin = entry["angular_velocity"]
@@ -407,9 +421,14 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
         parameters.append(given(STRENGTH, entry["muscle"]["strength"]))
         rest = np.zeros((batch, 1, muscle.groups))
         parameters.append(make_parameter(name, ACTIVATION, rest, p.numpy, components=1, timed=True))
-    volume = np.full(items, entry["shape"].volume / items)
+    volume, radius = np.full(items, entry["shape"].volume / items), 0.0
+    if dt is not None and has_particle_contact(entry):
+        radius = 0.5 * float(volume[0]) ** (1.0 / 3.0)
+        parameters.append(given(STIFFNESS, contact_modulus(entry, 2.0 * radius, dt)))
+        parameters.append(given(DAMPING, entry["contact_damping"]))
     law = type(material) if isinstance(material, Material) else material
-    return Body(name, first, items, volume, law, tuple(parameters), muscle)
+    filtered = entry["pressure_filter"] and getattr(material, "is_fluid", False)
+    return Body(name, first, items, volume, law, tuple(parameters), muscle, radius, filtered)
 
 
 def _per_item(name: str, value: Any, batch: int, items: int, components: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 
 from pliant.sim.atomic import write_atomically
 from pliant.sim.errors import InputError
+from pliant.sim.file_access import read_archive
 from pliant.sim.status import Code, Status
 from pliant.sim.trajectory import Trajectory, host_array
 
@@ -29,7 +31,10 @@ MANIFEST = "trajectory.json"
 UNFINISHED = Status(
     Code.UNFINISHED, message="the recording was not finished: its run was killed, or is still under way."
 )
-_DAMAGE = (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, NotImplementedError)
+_DAMAGE = (
+    OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, NotImplementedError,
+    RecursionError, MemoryError, OverflowError, RuntimeError, SyntaxError,
+)  # fmt: skip
 
 
 def save(trajectory: Trajectory, path: Path) -> None:
@@ -196,7 +201,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _write_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a name too long even to look for
+            temporary.unlink(missing_ok=True)
 
 
 def _write_error(path: Path, error: OSError) -> InputError:
@@ -218,8 +224,13 @@ def _encoded(header: dict[str, Any]) -> str:
 def _rebuilt(times: np.ndarray, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Trajectory:
     if header["format"] != FORMAT:
         raise InputError(f"trajectory: expected format {FORMAT}, got {header['format']!r}; save it with this version.")
-    status = Status.from_dict(header["status"])
-    return Trajectory(times=times, arrays=arrays, metadata=header["metadata"], status=status)
+    status, metadata = Status.from_dict(header["status"]), header["metadata"]
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("scene", {}), (dict, type(None))):
+        raise ValueError("its metadata is no dictionary, or the scene in it is none")
+    strange = next((name for name, array in arrays.items() if array.dtype.kind not in "fiub"), None)
+    if strange is not None or times.dtype.kind not in "fiu":
+        raise ValueError(f"{strange or TIMES} holds other than real numbers")
+    return Trajectory(times=times, arrays=arrays, metadata=metadata, status=status)
 
 
 @contextlib.contextmanager
@@ -245,10 +256,10 @@ def _save_file(trajectory: Trajectory, path: Path) -> None:
 
 
 def _load_file(path: Path) -> Trajectory:
-    with _reading(path, "a trajectory"), np.load(path, allow_pickle=False) as archive:
-        header = json.loads(bytes(archive[HEADER]))
-        arrays = {name: archive[name] for name in archive.files if name not in (TIMES, HEADER)}
-        return _rebuilt(archive[TIMES], arrays, header)
+    with _reading(path, "a trajectory"):
+        arrays = read_archive(path)
+        header = json.loads(bytes(arrays.pop(HEADER)))
+        return _rebuilt(arrays.pop(TIMES), arrays, header)
 
 
 class _Generation:

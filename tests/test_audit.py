@@ -135,6 +135,22 @@ def test_at_a_kink_a_slope_between_those_of_the_sides_is_right(rollout, slope, o
     assert "kink" in str(report) and ("disagrees" in str(report)) is not ok
 
 
+@pytest.mark.parametrize("away", [0.0, 3e-8])
+def test_a_loss_that_jumps_is_told_from_one_with_a_kink(rollout, away):
+    """A step of 1e-4 in the loss, at the point itself or within the coarser steps of the sweep."""
+    start = height(rollout.forward())[0]
+
+    def stepped(trajectory):
+        value, adjoints = height(trajectory)
+        return value + 1e-4 * (value > start + away), adjoints
+
+    report = sim.check_gradients(rollout, stepped, names=["gravity"], probes=1, sweep=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5))
+    (gravity,) = report.parameters
+    assert gravity.jump == pytest.approx(1e-4, rel=0.1) and gravity.kink == 0.0
+    assert "a jump of the loss by 1.0e-04" in str(report)
+    assert report.ok is (away > 0.0)  # beside the jump the adjoint is right, at it there is no derivative
+
+
 @pytest.mark.parametrize(("factor", "ok"), [(1.0, True), (1.01, False)])
 def test_what_round_off_in_the_loss_hides_is_told_apart_from_a_wrong_gradient(rollout, factor, ok):
     """A large constant in the loss takes the last digits of its differences."""

@@ -71,7 +71,7 @@ def test_a_learned_law_with_a_return_map_flows():
 
 def test_what_does_not_flow_is_held_by_a_wall_that_ends_at_the_floor():
     assert tank(4.0, 0.25, 0.0, law=JELLY).warnings == ()
-    assert len(tank(1.0, 0.25, 0.0, law=JELLY).warnings) == 1
+    assert tank(1.0, 0.25, 0.0, law=JELLY).warnings == ()  # nor by its thickness: a force from a position holds
 
 
 @pytest.mark.parametrize("surface", ["slip", "stick"])

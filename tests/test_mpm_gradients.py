@@ -77,7 +77,7 @@ def thrown_block(**options) -> Scene:
 def agrees_in_every_parameter(rollout, values, without=()):
     report = check_gradients(rollout, weighted_sum, values, probes=1, sweep=(1e-5, 1e-6, 1e-7))
     assert report.first_bad is None
-    assert all(p.error <= 1e-6 for p in report.parameters), str(report)
+    assert all(p.error <= max(1e-6, min(p.noise, 1e-4)) for p in report.parameters), str(report)  # or hidden by round-off
     assert [p.name for p in report.parameters if not p.adjoint.any()] == list(without)
 
 

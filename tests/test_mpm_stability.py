@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pliant.sim import InputError, Scene
-from pliant.sim import scene as scene_module
 from pliant.sim.materials import FixedCorotated
+from pliant.sim.mpm import step_limits
 from pliant.sim.shapes import Box
 
 CELL, DENSITY = 0.1, 1000.0
@@ -25,14 +25,14 @@ def shaken_block(share: float, poissons_ratio: float):
 
 @pytest.mark.parametrize("poissons_ratio", [0.0, 0.3, 0.45])
 def test_the_largest_allowed_step_is_stable(poissons_ratio):
-    speed, status = shaken_block(scene_module.STABLE_SHARE, poissons_ratio)
+    speed, status = shaken_block(step_limits.STABLE_SHARE, poissons_ratio)
     assert status.ok
     assert speed <= 0.01
 
 
 @pytest.mark.parametrize("poissons_ratio", [0.0, 0.3, 0.45])
 def test_half_as_much_again_is_unstable_and_says_so(poissons_ratio, monkeypatch):
-    monkeypatch.setattr(scene_module, "STABLE_SHARE", 10.0)
+    monkeypatch.setattr(step_limits, "STABLE_SHARE", 10.0)
     _, status = shaken_block(1.5, poissons_ratio)
     assert not status.ok
     assert "lower `dt`" in status.message
@@ -40,4 +40,4 @@ def test_half_as_much_again_is_unstable_and_says_so(poissons_ratio, monkeypatch)
 
 def test_a_step_above_the_limit_is_refused_with_the_limit():
     with pytest.raises(InputError, match="exceeds the elastic limit .* of 'block'"):
-        shaken_block(1.01 * scene_module.STABLE_SHARE, 0.3)
+        shaken_block(1.01 * step_limits.STABLE_SHARE, 0.3)

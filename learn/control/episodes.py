@@ -163,7 +163,7 @@ class _Frame(dict):
 class EpisodeProblem(Problem):
     """Policy weights from windows of episodes: a subclass says in `loss` what one window is worth.
 
-    `window` is the last one, for `after_tell`. Losses of windows are not comparable: the result is the last unknowns.
+    `window` is the last one, for `after_tell`, None where it failed. Losses of windows are not comparable: the result is the last unknowns.
 
     Args:
         episodes: where the windows come from.
@@ -172,7 +172,7 @@ class EpisodeProblem(Problem):
     """
 
     STATE: ClassVar[tuple[str, ...]] = ("episodes",)
-    window: Window
+    window: Window | None = None
 
     def __init__(self, episodes: Episodes, *, unknowns: Iterable[Unknown] = (), **options: Any):
         self.episodes = episodes
@@ -185,6 +185,7 @@ class EpisodeProblem(Problem):
         """What `compute` may return, of a window."""
 
     def compute(self, values: Values) -> Any:
+        self.window = None
         self.window = self.episodes.next(values)
         return self.loss(self.window)
 

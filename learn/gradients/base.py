@@ -48,10 +48,12 @@ class Estimate:
         given = None if evaluation.residuals is None else evaluation.of_those_that_ran(evaluation.residuals)
         residuals = None if given is None else given.detach().flatten() * mean_weight(given)
         losses = evaluation.loss.detach().reshape(-1)
-        failed = ~evaluation.ran if len(evaluation.failures) == len(losses) else ~torch.isfinite(losses)
+        if evaluation.failure or evaluation.failures:
+            failed = ~evaluation.ran if len(evaluation.failures) == len(losses) else ~torch.isfinite(losses)
+            losses = losses.masked_fill(failed.to(losses.device), torch.inf)
         return Estimate(
             value=evaluation.value,
-            losses=losses.masked_fill(failed.to(losses.device), torch.inf),
+            losses=losses,
             failures=evaluation.failures,
             residuals=residuals,
             metrics=evaluation.numbers(),

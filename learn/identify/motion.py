@@ -208,14 +208,20 @@ class Curriculum(Problem):
     def linearise_calls(self) -> int:
         return self.posed.linearise_calls()
 
+    def after_tell(self, told: Sequence[Any]) -> dict[str, Any] | None:
+        return self.posed.after_tell(told)
+
     def install(self, theta: torch.Tensor) -> Values:
         return self.posed.install(theta)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"stage": self.stage, "began": self.began, "iterations": list(self.iterations)}
+        place = {"stage": self.stage, "began": self.began, "iterations": list(self.iterations)}
+        return {**place, "stages": [stage.state_dict() for stage in self.stages]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.enter(state["stage"])
+        for stage, saved in zip(self.stages, state["stages"], strict=True):
+            stage.load_state_dict(saved)
         self.began, self.iterations = state["began"], list(state["iterations"])
 
     def _cost(self) -> int:

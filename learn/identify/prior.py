@@ -1,7 +1,8 @@
 """What was known before any data, weighed against the data: the most probable unknowns."""
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 
@@ -38,6 +39,9 @@ class MaximumAPosteriori(Problem):
         made, log_prior = as_evaluation(self.likelihood.compute(values)), self.space.log_prior(values)
         metrics = {**made.metrics, "log_prior": log_prior.detach()}
         return dataclasses.replace(made, loss=made.loss - log_prior, residuals=None, metrics=metrics)
+
+    def after_tell(self, told: Sequence[Any]) -> dict[str, Any] | None:
+        return self.likelihood.after_tell(told)
 
     def install(self, theta: torch.Tensor) -> Values:
         return self.likelihood.install(theta)

@@ -10,7 +10,13 @@ import dataclasses
 import pathlib
 from typing import TYPE_CHECKING
 
-from pliant.scenes.commands.options import add_progress_option, add_simulation_options, build_rollout, chosen_settings
+from pliant.scenes.commands.options import (
+    add_progress_option,
+    add_simulation_options,
+    build_rollout,
+    chosen_settings,
+    prepare_output,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +45,8 @@ def execute(arguments: argparse.Namespace) -> int:
     settings = chosen_settings(spec, arguments)
     if arguments.steps is None:
         settings = dataclasses.replace(settings, steps=min(settings.steps, STEPS))
+    if arguments.output is not None:
+        prepare_output(arguments.output)
     rollout = build_rollout(spec, settings, arguments)
     from tqdm import tqdm
 
@@ -56,7 +64,6 @@ def execute(arguments: argparse.Namespace) -> int:
             raise
     print(audit)
     if arguments.output is not None:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
         audit.plot(str(arguments.output))
         print(f"saved {arguments.output}")
     return 0 if audit.ok else 1

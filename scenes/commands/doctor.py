@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     show("versions", versions())
+    if (trouble := simulator_trouble()) is not None:
+        print(f"simulator\n  {trouble}")
+        show("rendering", rendering())
+        return 1
     show("devices", devices())
     show("kernel cache", kernel_cache())
     show("rendering", rendering())
@@ -49,6 +53,18 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"  {audit.name:<24}{verdict} with finite differences, relative error {audit.error:.1e}")
     print(f"  {'time':<24}{time.perf_counter() - started:.1f} s, compilation included")
     return 0 if report.ok else 1
+
+
+def simulator_trouble() -> str | None:
+    """Why the simulator does not start, if it does not."""
+    from pliant.sim.errors import InputError
+    from pliant.sim.quiet import start_warp
+
+    try:
+        start_warp()
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def show(title: str, rows: Iterator[Row]) -> None:

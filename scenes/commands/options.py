@@ -2,7 +2,10 @@
 
 import argparse
 import dataclasses
+import errno
 import inspect
+import os
+import pathlib
 from typing import TYPE_CHECKING, Any
 
 from pliant.scenes.registry import SceneSpec, Settings
@@ -13,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def add_simulation_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scene", metavar="SCENE", help="a name from `pliant list`, or the path of a .py file")
+    parser.add_argument(
+        "scene",
+        metavar="SCENE",
+        help="a name from `pliant list`, or the path of a .py file, or of a .json file that Scene.save wrote",
+    )
     parser.add_argument("--steps", type=int, metavar="N", help="number of substeps (default: the scene's)")
     parser.add_argument("--dt", type=float, metavar="SECONDS", help="length of a substep (default: the scene's)")
     parser.add_argument("--record-every", type=int, metavar="N", help="substeps from frame to frame")
@@ -21,7 +28,33 @@ def add_simulation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--dtype", choices=("float32", "float64"), help="precision (default: the scene's)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads on the CPU (default: chosen by size)")
-    parser.add_argument("--seed", type=int, metavar="N", help="seed of what is random in the scene")
+    parser.add_argument("--seed", type=seed, metavar="N", help="seed of what is random in the scene")
+
+
+def seed(word: str) -> int:
+    """A seed of random numbers: a whole number from 0 to 2^63 - 1."""
+    number = int(word)
+    if not 0 <= number < 2**63:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2^63 - 1, got {word}")
+    return number
+
+
+def prepare_output(output: pathlib.Path) -> None:
+    """Make the folder of an output and raise `InputError` if it could not be written there, before anything is computed."""
+    from pliant.sim.errors import InputError
+
+    probe = output.with_name(f".{output.stem}.{os.getpid()}.part{output.suffix}")  # as long as what is written first
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.is_dir() and output.suffix.lower() != ".traj":
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        probe.touch()
+        probe.unlink()
+        if output.exists() and not output.is_dir() and not os.access(output, os.W_OK):
+            raise PermissionError(errno.EACCES, "it may not be written")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"output: cannot write {output} ({reason}); choose another place or name.") from None
 
 
 def add_progress_option(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ from pliant.scenes.commands.options import (
     build_rollout,
     chosen_settings,
     model_options,
+    prepare_output,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def execute(arguments: argparse.Namespace) -> int:
         try:
             trajectory, seconds = run_rollout(spec, settings, arguments, output)
         except RunInterrupted as interruption:
-            return save_interrupted(interruption.trajectory, output, camera=settings.camera, progress=arguments.progress)
+            return save_interrupted(
+                interruption.trajectory, output, camera=settings.camera, progress=arguments.progress
+            )
     else:
         started = time.perf_counter()
         trajectory = spec.run(settings, **model_options(arguments))
@@ -94,7 +97,7 @@ def recording(output: pathlib.Path, camera: Any) -> dict[str, Any]:
 
 
 def check_output(output: pathlib.Path) -> None:
-    """Raise `InputError` for an unknown suffix before the simulation rather than after it."""
+    """Raise `InputError` for an unknown suffix, or a place that cannot be written, before the simulation rather than after it."""
     from pliant.sim.errors import InputError
     from pliant.sim.trajectory import DATA_SUFFIXES
     from pliant.sim.view import FORMATS
@@ -102,13 +105,13 @@ def check_output(output: pathlib.Path) -> None:
     known = (*DATA_SUFFIXES, *FORMATS)
     if output.suffix.lower() not in known:
         raise InputError(f"output: expected one of {', '.join(known)}, got '{output}'; choose one of these suffixes.")
+    prepare_output(output)
 
 
 def save(trajectory: "Trajectory", output: pathlib.Path, *, camera: Any, progress: bool = True) -> None:
     """Write a trajectory, or a picture of it as the scene wants to be seen."""
     from pliant.sim.trajectory import DATA_SUFFIXES
 
-    output.parent.mkdir(parents=True, exist_ok=True)
     options = {} if output.suffix in DATA_SUFFIXES else {"progress": progress}
     if options and camera is not None:
         options["camera"] = camera

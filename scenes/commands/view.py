@@ -8,7 +8,7 @@ import argparse
 import pathlib
 from typing import Any
 
-from pliant.scenes.commands.options import add_progress_option
+from pliant.scenes.commands.options import add_progress_option, prepare_output
 
 PICTURE_OPTIONS = (
     "frame", "strip", "batch", "color_by", "colormap", "skin", "trails", "forces", "size", "fps", "speed", "renderer",
@@ -56,7 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"warning: {warning}")
     options = picture_options(arguments, trajectory.metadata.get("camera"))
     if arguments.output is not None:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        prepare_output(arguments.output)
     sim.view(trajectory, output=arguments.output, **options)
     if arguments.output is not None:
         print(f"saved {arguments.output}")

@@ -73,6 +73,8 @@ class Material:
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = ()
     uses_velocity_gradient: ClassVar[bool] = False
+    is_solid: ClassVar[bool] = False  # keeps its shape under its weight; decides the contact
+    is_fluid: ClassVar[bool] = False  # its state is the volume ratio, its first coefficient the bulk modulus
 
     def __init_subclass__(cls, abstract: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)

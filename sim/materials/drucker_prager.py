@@ -38,6 +38,8 @@ class DruckerPrager(Hencky):
         ParameterSpec("cohesion", "Pa", lower=0.0, lower_closed=True, meaning="shear strength without pressure"),
     )
 
+    is_solid: ClassVar[bool] = False
+
     friction_angle: Value
     cohesion: Value = 0.0
 

@@ -31,6 +31,7 @@ class Fluid(Material):
         ParameterSpec("viscosity", "Pa s", lower=0.0, lower_closed=True, meaning="dynamic shear viscosity"),
     )
     uses_velocity_gradient: ClassVar[bool] = True
+    is_fluid: ClassVar[bool] = True
 
     bulk_modulus: Value
     viscosity: Value = 0.0

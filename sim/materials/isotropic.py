@@ -44,6 +44,7 @@ class IsotropicSolid(Material, abstract=True):
     """A solid with Young's modulus E [Pa] and Poisson's ratio nu; its coefficients are Lame's mu and lambda [Pa]."""
 
     PARAMETERS: ClassVar[tuple[ParameterSpec, ...]] = (YOUNGS_MODULUS, POISSONS_RATIO)
+    is_solid: ClassVar[bool] = True
 
     youngs_modulus: Value
     poissons_ratio: Value

@@ -15,6 +15,7 @@ import warp as wp
 from pliant.sim.colliders.kinematics import POSE, between_poses
 from pliant.sim.errors import InputError
 from pliant.sim.mpm.constitutive import LawKernels, law_kernels
+from pliant.sim.mpm.particle_contact import BoundTouch
 from pliant.sim.mpm.state import FIELDS, State
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class BoundBody:
     coefficients: Any = None
     dcoefficients: Any = None
     muscle: BoundMuscle | None = None
+    touch: BoundTouch | None = None
     external: Any = None  # a law given from outside, bound to this body by the solver
 
 
@@ -117,6 +119,7 @@ class Binding:
             arrays += [bound.dcoefficients] if bound.dcoefficients is not None else []
             if bound.muscle is not None:
                 arrays += [bound.muscle.dstrength, bound.muscle.dparticles, bound.muscle.dactivation]
+            arrays += [bound.touch.dmodulus, bound.touch.ddamping] if bound.touch is not None else []
         for array in arrays:
             array.zero_()
 
@@ -194,6 +197,8 @@ class Binding:
             bound.parameters = new(count, dtype=p.vector(law.parameter_count()))
             made = p.vector(law.coefficient_count())
             bound.coefficients, bound.dcoefficients = new(count, dtype=made), new(count, dtype=made)
+        if body.radius > 0.0:
+            bound.touch = BoundTouch(body.radius, *(new(count, dtype=p.real) for _ in range(4)))
         if body.muscle is not None:
             cells = model.batch * self.intervals * body.muscle.groups
             scalars = {n: new(count, dtype=p.real) for n in ("strength", "dstrength", "dparticles")}
@@ -215,6 +220,9 @@ class Binding:
             bound.parameters.assign(np.stack(columns, axis=-1))
             inputs = [bound.parameters, bound.coefficients]
             wp.launch(bound.kernels.coefficients, bound.end - bound.start, inputs, device=self.model.device)
+        if bound.touch is not None:
+            bound.touch.modulus.assign(full[f"{name}.contact_stiffness"].ravel())
+            bound.touch.damping.assign(full[f"{name}.contact_damping"].ravel())
         if bound.muscle is not None:
             bound.muscle.strength.assign(full[f"{name}.muscle_strength"].ravel())
             bound.muscle.activation.assign(full[f"{name}.activation"].ravel())
@@ -232,6 +240,9 @@ class Binding:
             table = made.numpy().reshape(*lead, -1)
             for column, spec in enumerate(bound.law.PARAMETERS):
                 full[f"{name}.{spec.name}"] = table[..., column]
+        if bound.touch is not None:
+            full[f"{name}.contact_stiffness"] = bound.touch.dmodulus.numpy().reshape(lead).copy()
+            full[f"{name}.contact_damping"] = bound.touch.ddamping.numpy().reshape(lead).copy()
         if bound.muscle is not None:
             full[f"{name}.muscle_strength"] = bound.muscle.dstrength.numpy().reshape(lead).copy()
             table = bound.muscle.dactivation.numpy().reshape(self.model.batch, self.intervals, -1)

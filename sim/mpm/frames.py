@@ -44,9 +44,10 @@ class ParticleFrames(FrameBuffers):
         self.strains.begin()
 
     def warnings(self, first_step: int) -> tuple[str, ...]:
-        model = self.rollout.model
-        kept = kept_sentence(int(self.rollout.solver.work.kept.numpy().sum()), model.grid_spec.keep_inside or 0.0)
-        return (*model.warnings, *kept, *self.strains.warnings(first_step))
+        model, solver = self.rollout.model, self.rollout.solver
+        kept = kept_sentence(int(solver.work.kept.numpy().sum()), model.grid_spec.keep_inside or 0.0)
+        met = () if solver.contact is None else solver.contact.warnings(first_step)
+        return (*model.warnings, *kept, *self.strains.warnings(first_step), *met)
 
     def capture(self, frame: int, step: int, slot: int) -> None:
         """Copy the state in a slot, the poses and the mean wrench since the last frame."""

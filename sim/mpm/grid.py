@@ -12,7 +12,14 @@ from typing import NamedTuple
 import warp as wp
 
 from pliant.sim.colliders.kinematics import FRAME
-from pliant.sim.mpm.contact import MESH_KIND, contact_contraction, contact_velocity, local_point, solid_struct
+from pliant.sim.mpm.contact import (
+    MESH_KIND,
+    SEPARATING,
+    contact_contraction,
+    contact_velocity,
+    local_point,
+    solid_struct,
+)
 from pliant.sim.mpm.transfers import STEP, grid_struct
 from pliant.sim.precision import Precision
 
@@ -151,9 +158,67 @@ def node_copies(p: Precision) -> tuple[wp.Function, wp.Function]:
 
 
 @functools.cache
+def ruled_share(p: Precision) -> wp.Function:
+    """Warp function: how much of a node's mass the grid's rule serves; 1 where all of it does and nothing is kept of it."""
+    real, vec4 = p.real, p.vec4
+    total, _ = node_copies(p)
+
+    @wp.func
+    def share(flowing: wp.array(dtype=vec4), node: int, copies: int, count: int, m: real) -> real:
+        served = real(1.0)
+        if flowing.shape[0] > 0:
+            q = total(flowing, node, copies, count)
+            served = q[3] / m
+        return served
+
+    return share
+
+
+@functools.cache
+def _share_vjp(p: Precision) -> wp.Function:
+    """Warp function: write the adjoint of the mass that flows, and return what that of the share adds to that of all mass."""
+    real, vec4 = p.real, p.vec4
+
+    @wp.func
+    def share_vjp(dflowing: wp.array(dtype=vec4), node: int, dshare: real, share: real, m: real) -> real:
+        added = real(0.0)
+        if dflowing.shape[0] > 0:
+            dflowing[node] = vec4(real(0.0), real(0.0), real(0.0), dshare / m)
+            added = -dshare * share / m
+        return added
+
+    return share_vjp
+
+
+@functools.cache
+def shared_contact(p: Precision) -> wp.Function:
+    """Warp function: velocity of a node after contact, of whose mass only a share is served where the surface lets go."""
+    real, vec3, frame13, Solid, after = p.real, p.vec3, p.vector(FRAME), solid_struct(p), node_contact(p)
+
+    @wp.func
+    def met(
+        v: vec3,
+        x: vec3,
+        dx: real,
+        solid: Solid,
+        frame: frame13,
+        friction: real,
+        volume: wp.array(dtype=real),
+        share: real,
+    ) -> vec3:
+        if solid.surface != wp.static(SEPARATING) or share == real(1.0):
+            return after(v, x, dx, solid, frame, friction, volume)
+        if share == real(0.0):
+            return v
+        return v + share * (after(v, x, dx, solid, frame, friction, volume) - v)
+
+    return met
+
+
+@functools.cache
 def contact_chain(p: Precision) -> wp.Function:
     """Warp function: velocity of a node after contact with the first `count` colliders, one after the other."""
-    real, vec3, frame13, Solid, after = p.real, p.vec3, p.vector(FRAME), solid_struct(p), node_contact(p)
+    real, vec3, frame13, Solid, after = p.real, p.vec3, p.vector(FRAME), solid_struct(p), shared_contact(p)
 
     @wp.func
     def chain(
@@ -167,11 +232,12 @@ def contact_chain(p: Precision) -> wp.Function:
         frames: wp.array(dtype=frame13),
         friction: wp.array(dtype=real),
         distances: wp.array(dtype=real),
+        share: real,
     ) -> vec3:
         v = v0
         for c in range(count):
             e = c * batch + environment
-            v = after(v, x, dx, solids[c], frames[e], friction[e], distances)
+            v = after(v, x, dx, solids[c], frames[e], friction[e], distances, share)
         return v
 
     return chain
@@ -187,8 +253,8 @@ def grid_update(p: Precision) -> GridUpdate:
 def _update(p: Precision) -> wp.Kernel:
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid, modes6 = grid_struct(p), solid_struct(p), wp.types.vector(6, int)
-    after, passes, place = node_contact(p), wall_filter(p), node_place(p)
-    total, clear = node_copies(p)
+    after, passes, place = shared_contact(p), wall_filter(p), node_place(p)
+    (total, clear), share_of = node_copies(p), ruled_share(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def update(
@@ -204,6 +270,7 @@ def _update(p: Precision) -> wp.Kernel:
         clock: wp.array(dtype=int),
         active: wp.array(dtype=int),
         slabs: wp.array(dtype=int),
+        flowing: wp.array(dtype=vec4),
         solids: wp.array(dtype=Solid),
         frames: wp.array(dtype=frame13),
         friction: wp.array(dtype=real),
@@ -226,14 +293,16 @@ def _update(p: Precision) -> wp.Kernel:
                 m = q[3]
                 if m <= real(0.0):
                     continue
+                share = share_of(flowing, node, copies, count, m)
                 if keep == 0:
                     clear(nodes, node, copies, count)
+                    clear(flowing, node, wp.min(copies, flowing.shape[0]), count)
                 v = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
                 environment, i, j, k, x = place(node, grid)
                 for c in range(solids.shape[0]):
                     e = c * batch + environment
                     before = v
-                    v = after(before, x, grid.dx, solids[c], frames[e], friction[e], distances)
+                    v = after(before, x, grid.dx, solids[c], frames[e], friction[e], distances, share)
                     if wp.max(wp.abs(before - v)) > real(0.0):
                         force = (before - v) * (m / grid.dt)
                         torque = wp.cross(x - vec3(frames[e][0], frames[e][1], frames[e][2]), force)
@@ -243,7 +312,7 @@ def _update(p: Precision) -> wp.Kernel:
                             vec6(force[0], force[1], force[2], torque[0], torque[1], torque[2]),
                         )
                 v = wp.cw_mul(v, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls))
-                velocity[node] = vec4(v[0], v[1], v[2], real(0.0))
+                velocity[node] = vec4(v[0], v[1], v[2], m)
 
     return update
 
@@ -253,9 +322,9 @@ def _update_vjp(p: Precision) -> wp.Kernel:
     """Adjoint of `update`; reads and clears the scattered adjoint of the velocity, writes that of (momentum, mass)."""
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid, modes6 = grid_struct(p), solid_struct(p), wp.types.vector(6, int)
-    after, chain, passes, place = node_contact(p), contact_chain(p), wall_filter(p), node_place(p)
+    after, chain, passes, place = shared_contact(p), contact_chain(p), wall_filter(p), node_place(p)
     contracted, around = contact_contraction(p), distance_cell(p)
-    total, clear = node_copies(p)
+    (total, clear), share_of, share_vjp = node_copies(p), ruled_share(p), _share_vjp(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def update_vjp(
@@ -270,6 +339,7 @@ def _update_vjp(p: Precision) -> wp.Kernel:
         clock: wp.array(dtype=int),
         active: wp.array(dtype=int),
         slabs: wp.array(dtype=int),
+        flowing: wp.array(dtype=vec4),
         solids: wp.array(dtype=Solid),
         frames: wp.array(dtype=frame13),
         friction: wp.array(dtype=real),
@@ -278,6 +348,7 @@ def _update_vjp(p: Precision) -> wp.Kernel:
         dvelocity: wp.array(dtype=vec4),
         dwrench: wp.array(dtype=vec6),
         dnodes: wp.array(dtype=vec4),
+        dflowing: wp.array(dtype=vec4),
         dframes: wp.array(dtype=frame13),
         dfriction: wp.array(dtype=real),
     ):
@@ -295,33 +366,45 @@ def _update_vjp(p: Precision) -> wp.Kernel:
                 m = q[3]
                 if m <= real(0.0):
                     continue
+                share = share_of(flowing, node, copies, count, m)
+                dshare = real(0.0)
                 adjoint = total(dvelocity, node, copies, count)
                 clear(nodes, node, copies, count)
+                clear(flowing, node, wp.min(copies, flowing.shape[0]), count)
                 clear(dvelocity, node, copies, count)
                 A = vec3(adjoint[0], adjoint[1], adjoint[2])
                 v0 = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
-                dm = real(0.0)
+                dm = adjoint[3]
                 environment, i, j, k, x = place(node, grid)
                 colliders = solids.shape[0]
-                v = chain(v0, colliders, x, grid.dx, environment, batch, solids, frames, friction, distances)
+                v = chain(v0, colliders, x, grid.dx, environment, batch, solids, frames, friction, distances, share)
                 A = wp.cw_mul(A, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls))
                 for back in range(colliders):
                     last = colliders - 1 - back
-                    v = chain(v0, last, x, grid.dx, environment, batch, solids, frames, friction, distances)
+                    v = chain(v0, last, x, grid.dx, environment, batch, solids, frames, friction, distances, share)
                     e = last * batch + environment
                     frame = frames[e]
                     solid = solids[last]
-                    change = after(v, x, grid.dx, solid, frame, friction[e], distances) - v
+                    change = after(v, x, grid.dx, solid, frame, friction[e], distances, share) - v
                     if wp.max(wp.abs(change)) > real(0.0):
                         corners, cell = around(x, frame, solid, distances)
                         gv, gm, gframe, gfriction, g4, g5, g6, g7, g8, g9, g10, g11, g12, g13, g14 = wp.grad(contracted)(
                             v, m, frame, friction[e], x, solid.kind, solid.surface, solid.size, corners, cell,
                             solid.spacing, grid.dx, real(1.0) / grid.dt, A, dwrench[e],
                         )  # fmt: skip
-                        A = gv
-                        dm += gm
-                        wp.atomic_add(dframes, thread * batch * colliders + e, gframe)
-                        wp.atomic_add(dfriction, thread * batch * colliders + e, gfriction)
+                        part = real(1.0)
+                        if solid.surface == wp.static(SEPARATING) and flowing.shape[0] > 0:
+                            part = share
+                            served = contracted(
+                                v, m, frame, friction[e], x, solid.kind, solid.surface, solid.size, corners, cell,
+                                solid.spacing, grid.dx, real(1.0) / grid.dt, A, dwrench[e],
+                            )  # fmt: skip
+                            dshare += served - wp.dot(v, A)
+                        A = (real(1.0) - part) * A + part * gv
+                        dm += part * gm
+                        wp.atomic_add(dframes, thread * batch * colliders + e, part * gframe)
+                        wp.atomic_add(dfriction, thread * batch * colliders + e, part * gfriction)
+                dm += share_vjp(dflowing, node, dshare, share, m)
                 A = A / (m + grid.mass_floor)
                 dnodes[node] = vec4(A[0], A[1], A[2], dm - wp.dot(A, v0))
 

@@ -36,17 +36,25 @@ def can_flow(material: Any, p: Precision) -> bool:
 
 
 def leaks(
-    colliders: Sequence["Collider"], volumes: Mapping[int, DistanceVolume], grid: "GridSpec", *, flows: bool
+    colliders: Sequence["Collider"],
+    volumes: Mapping[int, DistanceVolume],
+    grid: "GridSpec",
+    *,
+    flows: bool,
+    pushed: bool = False,
 ) -> tuple[str, ...]:
     """A sentence for every collider that is too thin, and, where something `flows`, for every box that ends at another surface.
 
     Args:
         colliders: where they are at the start.
         volumes: those of the meshes among them, by number.
+        pushed: colliders that let go push every particle (`touch`), which the grid has no part in.
     """
     sentences = []
     for index, collider in enumerate(colliders):
-        depth = -float(volumes[index].values.min()) if index in volumes else _depth(collider.shape)
+        if pushed and collider.surface == SEPARATING:
+            continue
+        depth = depth_of(collider.shape, volumes.get(index))
         thin = _thin(collider, 2.0 * depth / grid.spacing, grid)
         sentences += [thin] if thin else []
         if flows and isinstance(collider.shape, Box):
@@ -55,8 +63,10 @@ def leaks(
     return tuple(sentences)
 
 
-def _depth(shape: Shape) -> float:
+def depth_of(shape: Shape, volume: DistanceVolume | None = None) -> float:
     """Of the deepest point [m], which is the centre of all shapes but meshes."""
+    if volume is not None:
+        return -float(volume.values.min())
     return (
         np.inf if isinstance(shape, Plane) else -float(shape.signed_distance(np.asarray(shape.center, float)[None])[0])
     )

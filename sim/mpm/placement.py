@@ -10,6 +10,7 @@ from pliant.sim.checks import number
 from pliant.sim.errors import InputError
 from pliant.sim.memory import device_memory
 from pliant.sim.mpm.grid import OPEN, WALL_CELLS
+from pliant.sim.mpm.step_limits import PARTICLE_BYTES
 
 if TYPE_CHECKING:
     from pliant.sim.model import GridSpec
@@ -18,7 +19,7 @@ SMALLEST, LARGEST = 0.8, 1.25  # of the wanted spacing: what a cell may become s
 WHOLE = 1e-6  # cells: how far from a whole number of them a length may be that counts as a multiple
 MOST_CELLS = 100_000  # along a side; more are refused for their memory
 MAX_NODES = 2**29  # so that 32-bit indices reach two copies of them
-NODE_BYTES, PARTICLE_BYTES = 64, 512  # of a rollout with gradients in float32, kept states apart
+NODE_BYTES = 64  # of a rollout with gradients in float32, kept states apart
 SIDES = ("x", "y", "z")
 
 
@@ -36,12 +37,19 @@ def place_grid(
         wanted: what the spacing should be near, where it is not given [m].
         walls: what each of the six does.
     """
-    dx = cell_size or wanted
+    dx = grid_spacing(extent, cell_size, wanted, walls)
     lower, upper = bounds_of(points, dx) if extent is None else extent
-    if cell_size is None and extent is not None:
-        dx = fitting_spacing(lower, upper, walls, dx)
     first, counts = place_nodes(lower, upper, walls, dx)
     return first, dx, counts
+
+
+def grid_spacing(
+    extent: tuple[np.ndarray, np.ndarray] | None, cell_size: float | None, wanted: float, walls: tuple[int, ...]
+) -> float:
+    """The spacing [m]: as given, or near the wanted one so that it divides the extent, or the wanted one."""
+    if cell_size is not None or extent is None:
+        return cell_size or wanted
+    return fitting_spacing(*extent, walls, wanted)
 
 
 def whole_counts(counts: np.ndarray, batch: int, particles: int, device: wp.Device) -> tuple[int, int, int]:

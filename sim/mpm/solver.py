@@ -15,7 +15,10 @@ from pliant.sim.mpm.binding import Binding
 from pliant.sim.mpm.grid import grid_update
 from pliant.sim.mpm.inside import keep_kernels
 from pliant.sim.mpm.muscle import muscle_kernels
+from pliant.sim.mpm.particle_contact import ParticleContact, pushes
+from pliant.sim.mpm.pressure_filter import PressureFilter
 from pliant.sim.mpm.state import StateArray
+from pliant.sim.mpm.step_limits import broken_limit
 from pliant.sim.mpm.transfers import transfers
 from pliant.sim.program import Program, barrier_kernel
 from pliant.sim.status import Code, Status
@@ -56,6 +59,8 @@ class Workspace:
         nx, ny, nz = model.grid_spec.counts
         self.active = wp.full(nodes // nz, -1, dtype=int, device=model.device)
         self.slabs = wp.full(nodes // (ny * nz), -1, dtype=int, device=model.device)
+        flowing = nodes if model.is_mixed else 0
+        self.flowing = new(flowing * threads, dtype=p.vec4)
         self.velocity = new(nodes, dtype=p.vec4)
         self.tau = new(particles, dtype=p.mat33)
         self.frames = new(frames, dtype=p.vector(FRAME))
@@ -64,6 +69,7 @@ class Workspace:
         if gradient:
             self.dvelocity = new(nodes * threads, dtype=p.vec4)
             self.dnodes = new(nodes, dtype=p.vec4)
+            self.dflowing = new(flowing, dtype=p.vec4)
             self.dtau = new(particles, dtype=p.mat33)
             self.dframes = new(frames * threads, dtype=p.vector(FRAME))
             self.dwrench = new(frames, dtype=p.vector(6))
@@ -79,7 +85,9 @@ class MPMSolver:
         self.states = StateArray(model.particle_count, slots, p, model.device)
         self.adjoint = StateArray(model.particle_count if gradient else 0, 1, p, model.device)
         self.work = Workspace(model, gradient)
+        self.contact = ParticleContact(self, gradient) if pushes(model) else None
         self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
+        self.pressure = PressureFilter(self, gradient)
         self._compile(gradient)
         self._external = [body for body in binding.bodies if body.kernels is None]
         for body in self._external:
@@ -92,8 +100,10 @@ class MPMSolver:
         groups: list[tuple] = [self._transfers, self._grid, *(body.kernels or () for body in self.binding.bodies)]
         groups += [self._kinematics] if self.model.colliders else []
         groups += [(_tick_kernel(), *((barrier_kernel(),) if self.threads > 1 else ()))]
+        groups += [self.contact.kernels, self.contact.friction] if self.contact else []
         groups += [muscle_kernels(self.model.precision)] if any(body.muscle for body in self.binding.bodies) else []
         groups += [keep_kernels(self.model.precision)] if self.model.kept_within else []
+        groups += [self.pressure.kernels] if self.pressure.bodies else []
         kernels = [k for group in groups for k in group if k is not None and (gradient or "vjp" not in k.key)]
         modules = list({id(k.module): k.module for k in kernels}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=COMPILERS)
@@ -105,11 +115,16 @@ class MPMSolver:
         """Nothing has failed yet; no force depends on the time at which a run starts."""
         self.work.status.zero_()
         self.work.kept.zero_()
+        if self.contact is not None:
+            self.contact.begin()
 
     def reset(self) -> None:
         """Clear the grid."""
         for array in vars(self.work).values():
             array.zero_()
+        if self.contact is not None:
+            self.contact.clear()
+        self.pressure.reset()
 
     def set_clock(self, step: int, slot: int) -> None:
         """Begin a run: the next substep forward is `step`, from `slot` to `slot + 1`."""
@@ -133,6 +148,8 @@ class MPMSolver:
         body, environment, item = self.model.item_of(particle)
         where = f" of environment {environment}" if self.model.batch > 1 else ""
         sentence = f"particle {item} of '{body}'{where} {_REMEDY[Code(code)]} (at substep {step})."
+        if limit := broken_limit(self.model, self.binding, body):
+            sentence = f"particle {item} of '{body}'{where} failed at substep {step}: {limit}."
         return Status(Code(code), step, particle, body, sentence)
 
     def failure(self) -> tuple[int, int, int]:
@@ -141,11 +158,11 @@ class MPMSolver:
         bad = [(int(r[0]), int(r[1]), int(r[2])) for r in reports if r[0] != 0]
         return min(bad, key=lambda r: (r[1], r[2])) if bad else (0, -1, -1)
 
-    def _arrays(self) -> tuple:
+    def arrays(self) -> tuple:
         """Model, bound parameters, workspace, stored states and adjoint state."""
         return self.model, self.binding, self.work, self.states.fields, self.adjoint.fields
 
-    def _pieces(self) -> tuple[int, int, int]:
+    def pieces(self) -> tuple[int, int, int]:
         """Launch items of the grid kernels, lines an item and nodes a line: planes of x on a CPU, single nodes on a GPU."""
         _, ny, nz = self.model.grid_spec.counts
         lines, span = (1, 1) if self.model.device.is_cuda else (ny, nz)
@@ -157,7 +174,7 @@ class MPMSolver:
         parts = [(max(start, a), min(end, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
         return [(a, max(0, b - a)) for a, b in parts]
 
-    def _each(self, program: Program, kernel: wp.Kernel, start: int, end: int, total: int, arguments) -> None:
+    def each(self, program: Program, kernel: wp.Kernel, start: int, end: int, total: int, arguments) -> None:
         """Launch a kernel over [start, end) on every thread; `arguments(first, thread)` gives its inputs."""
         for thread, (first, count) in enumerate(self.shares(start, end, total)):
             program.launch(thread, kernel, count, arguments(first, thread))
@@ -173,32 +190,33 @@ class MPMSolver:
         self._update(program, keep=0)
         self._gather(program)
         self._return_maps(program)
+        self.pressure.relax(program)
         self._tick(program, 1)
         return program
 
     def _gather(self, program: Program) -> None:
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         program.phase()
         state = [s["position"], s["velocity"], s["velocity_gradient"], s["deformation_gradient"]]
-        self._each(
+        self.each(
             program, self._transfers.g2p, 0, m.particle_count, m.particle_count,
             lambda first, t: [m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, self._status(t)],
         )  # fmt: skip
         if m.kept_within:
-            self._each(
+            self.each(
                 program, keep_kernels(m.precision).keep, 0, m.particle_count, m.particle_count,
                 lambda first, t: [*m.kept_within, first, m.particle_count, t, w.clock, s["position"], w.kept],
             )  # fmt: skip
 
     def _return_maps(self, program: Program) -> None:
-        m, _, w, s, _ = self._arrays()
+        m, _, w, s, _ = self.arrays()
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
                 if body.external.return_map is not None:
                     body.external.return_map.record_return_map(program)
             elif kernels.return_map is not None:
-                self._each(
+                self.each(
                     program, kernels.return_map, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [
                         first, body.start, m.particle_count, w.clock, body.coefficients, s["deformation_gradient"],
@@ -209,7 +227,7 @@ class MPMSolver:
         return self.work.status[4 * thread : 4 * thread + 4]
 
     def _frames(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
+        m, b, w, _, _ = self.arrays()
         count = len(m.colliders) * m.batch
         if count:
             program.phase()
@@ -219,7 +237,7 @@ class MPMSolver:
 
     def _scatter(self, program: Program, *, keep: bool) -> None:
         """Stress of every body, then particles to grid; `keep` tells an external law that its adjoint will follow."""
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         program.phase()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         for body in self.binding.bodies:
@@ -227,26 +245,31 @@ class MPMSolver:
             if kernels is None:
                 body.external.stress.record_stress(program, keep=keep)
             else:
-                self._each(
+                self.each(
                     program, kernels.stress, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [
                         first, body.start, m.particle_count, w.clock, body.coefficients, F, C, w.tau,
                     ],
                 )  # fmt: skip
             if body.muscle is not None:
-                self._each(
+                self.each(
                     program, muscle_kernels(m.precision).contract, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [*self._muscle(body, first), F, w.tau],
                 )  # fmt: skip
-        self._each(
+        self.each(
             program, self._transfers.p2g, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
-                s["position"], s["velocity"], C, w.tau, self._copy(w.nodes, t), w.active, w.slabs, self._status(t),
+                s["position"], s["velocity"], C, w.tau, self.copy_of(w.nodes, t), w.active, w.slabs, self._status(t),
             ],
         )  # fmt: skip
+        if self.contact is not None:
+            self.contact.record_weigh(program)
+            self.contact.record_push(program)
+        self.pressure.spread(program)
 
-    def _copy(self, nodes: wp.array, thread: int) -> wp.array:
+    def copy_of(self, nodes: wp.array, thread: int) -> wp.array:
+        """A thread's own copy of the nodes."""
         n = self.model.node_count
         return nodes[thread * n : (thread + 1) * n]
 
@@ -258,16 +281,19 @@ class MPMSolver:
         ]  # fmt: skip
 
     def _update(self, program: Program, *, keep: int) -> None:
-        m, b, w, _, _ = self._arrays()
-        items, lines, span = self._pieces()
+        m, b, w, _, _ = self.arrays()
+        items, lines, span = self.pieces()
         program.phase()
-        self._each(
+        self.each(
             program, self._grid.update, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, self.threads, keep, m.batch, t, m.walls, w.clock, w.active, w.slabs,
-                m.solids, w.frames, b.friction, m.distances, w.nodes, w.velocity, w.wrench,
+                w.flowing, m.ruled_solids, w.frames, b.friction, m.distances, w.nodes, w.velocity, w.wrench,
             ],
         )  # fmt: skip
+        if self.contact is not None:
+            self.contact.record_rub(program, keep=keep)
+        self.pressure.mean(program, keep=keep)
 
     def _build_backward(self) -> Program:
         program = Program(self.model.device, self.threads)
@@ -278,20 +304,22 @@ class MPMSolver:
         self._gather_vjp(program)
         self._update_vjp(program)
         self._scatter_vjp(program)
+        self._frames_vjp(program)
         return program
 
     def _gather_vjp(self, program: Program) -> None:
         """Adjoint of the return map and of grid to particles."""
-        m, b, w, s, a = self._arrays()
+        m, b, w, s, a = self.arrays()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         program.phase()
+        self.pressure.relax_vjp(program)
         for body in self.binding.bodies:
             kernels = body.kernels
             if kernels is None:
                 if body.external.return_map is not None:
                     body.external.return_map.record_return_map_vjp(program)
             elif kernels.return_map is not None:
-                self._each(
+                self.each(
                     program, kernels.return_map_vjp, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [
                         m.dt, first, body.start, m.particle_count, w.clock, body.coefficients, F, C,
@@ -299,31 +327,38 @@ class MPMSolver:
                     ],
                 )  # fmt: skip
         if m.kept_within:
-            self._each(
+            self.each(
                 program, keep_kernels(m.precision).keep_vjp, 0, m.particle_count, m.particle_count,
                 lambda first, t: [*m.kept_within, first, m.particle_count, w.clock, s["position"], a["position"]],
             )  # fmt: skip
         state = [s["position"], s["velocity"], C, F]
         adjoint = [a["position"], a["velocity"], a["velocity_gradient"], a["deformation_gradient"]]
-        self._each(
+        self.each(
             program, self._transfers.g2p_vjp, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, *adjoint,
-                self._copy(w.dvelocity, t),
+                self.copy_of(w.dvelocity, t),
             ],
         )  # fmt: skip
 
     def _update_vjp(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
-        items, lines, span = self._pieces()
+        m, b, w, _, _ = self.arrays()
+        items, lines, span = self.pieces()
         program.phase()
-        self._each(
+        if self.contact is not None:
+            self.contact.record_rub_vjp(program)
+        self.each(
             program, self._grid.update_vjp, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, self.threads, m.batch, t, m.walls, w.clock, w.active, w.slabs,
-                m.solids, w.frames, b.friction, m.distances, w.nodes, w.dvelocity, w.dwrench, w.dnodes, w.dframes, b.dfriction,
+                w.flowing, m.ruled_solids, w.frames, b.friction, m.distances, w.nodes, w.dvelocity, w.dwrench, w.dnodes,
+                w.dflowing, w.dframes, b.dfriction,
             ],
         )  # fmt: skip
+        self.pressure.mean_vjp(program)
+
+    def _frames_vjp(self, program: Program) -> None:
+        m, b, w, _, _ = self.arrays()
         count = len(m.colliders) * m.batch
         if count:
             program.phase()
@@ -333,11 +368,11 @@ class MPMSolver:
 
     def _scatter_vjp(self, program: Program) -> None:
         """Adjoint of particles to grid and of the stress of every body."""
-        m, b, w, s, a = self._arrays()
+        m, b, w, s, a = self.arrays()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         dF, dC = a["deformation_gradient"], a["velocity_gradient"]
         program.phase()
-        self._each(
+        self.each(
             program, self._transfers.p2g_vjp, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
@@ -345,9 +380,12 @@ class MPMSolver:
                 a["position"], a["velocity"], dC, w.dtau, b.dmass, b.dgravity,
             ],
         )  # fmt: skip
+        if self.contact is not None:
+            self.contact.record_push_vjp(program)
+            self.contact.record_weigh_vjp(program)
         for body in self.binding.bodies:
             if body.muscle is not None:
-                self._each(
+                self.each(
                     program, muscle_kernels(m.precision).contract_vjp, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [
                         *self._muscle(body, first), F, w.dtau, dF, body.muscle.dstrength, body.muscle.dparticles,
@@ -357,13 +395,14 @@ class MPMSolver:
             if kernels is None:
                 body.external.stress.record_stress_vjp(program)
             else:
-                self._each(
+                self.each(
                     program, kernels.stress_vjp, body.start, body.end, m.particle_count,
                     lambda first, t, body=body: [
                         first, body.start, m.particle_count, w.clock, body.coefficients, F, C, w.dtau, dF, dC,
                         body.dcoefficients,
                     ],
                 )  # fmt: skip
+        self.pressure.spread_vjp(program)
 
     def collect_controls(self) -> None:
         """Add what the particles gathered over a control interval to the adjoint of its activation."""

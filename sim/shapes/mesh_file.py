@@ -11,6 +11,7 @@ import trimesh
 
 from pliant.sim.binary_ply import is_binary_ply, read_binary_ply
 from pliant.sim.errors import InputError
+from pliant.sim.file_access import read_bytes
 from pliant.sim.shapes.base import Triangles
 
 FORMATS = (".stl", ".obj", ".ply", ".glb")
@@ -61,10 +62,7 @@ def _stl_length(content: bytes) -> int:
 def _content(path: str | os.PathLike) -> bytes:
     if not isinstance(path, (str, os.PathLike)) or Path(path).suffix.lower() not in FORMATS:
         raise InputError(f"mesh: expected a file ending in {', '.join(FORMATS)}, got '{path}'; convert it.")
-    try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        raise InputError(f"mesh: cannot read {Path(path).absolute()} ({error}); check the path.") from None
+    content = read_bytes(path, "mesh")
     if not content:
         raise InputError(f"mesh: {path} is empty; export it anew.")
     return content

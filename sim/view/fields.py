@@ -124,11 +124,12 @@ class FieldStage:
         width, height = size
         unit = max(8.0, min(size) / 36.0)
         room = max(1.0, width - 9.0 * unit), max(1.0, height - 5.0 * unit)
-        tall = int(min(room[1], room[0] / aspect))
-        wide = max(1, int(tall * aspect))
+        tall = max(1, int(min(room[1], room[0] / aspect)))
+        wide = min(max(1, int(tall * aspect)), width)
         picture = np.empty((height, width, 3), np.uint8)
         picture[:] = _background()
         left, top = int(0.5 * (room[0] - wide) + unit), int(3.5 * unit + 0.5 * (room[1] - tall))
+        left, top = min(left, width - wide), min(top, height - tall)
         picture[top : top + tall, left : left + wide] = self._colored(values, (wide, tall))
         return picture
 

@@ -11,16 +11,19 @@ import warp as wp
 from pliant.sim.colliders.kinematics import FRAME, POSE
 from pliant.sim.errors import InputError
 from pliant.sim.mpm.binding import Binding, BoundBody
+from pliant.sim.mpm.particle_contact import pushes
 from pliant.sim.mpm.state import FIELDS, SHAPES
 from pliant.sim.mpm.tangent.laws import law_tangents
 
 
 @dataclasses.dataclass
 class BodyTangent:
-    """Tangents of a body's coefficients, muscle strength and activation, each [direction * entry]."""
+    """Tangents of a body's coefficients, muscle strength and activation, and of its contact, each [direction * entry]."""
 
     coefficients: wp.array
     strength: wp.array | None = None
+    contact_stiffness: wp.array | None = None
+    contact_damping: wp.array | None = None
     activation: wp.array | None = None
 
 
@@ -54,6 +57,10 @@ class TangentBinding:
         self.frames = self._new(frames, dtype=p.vector(FRAME))
         self.nodes = self._new(self.count * model.node_count * model.threads, dtype=p.vec4)
         self.velocity = self._new(self.count * model.node_count, dtype=p.vec4)
+        entries = self.count * model.node_count * len(model.colliders) * model.threads if pushes(model) else 0
+        self.press = self._new(entries, dtype=p.vec4)
+        flowing = self.count * model.node_count * model.threads if model.is_mixed else 0
+        self.flowing = self._new(flowing, dtype=p.vec4)
         self.wrench = self._new(frames * model.threads, dtype=p.vector(6))
         self.bodies = [self._body(bound) for bound in binding.bodies]
 
@@ -116,6 +123,9 @@ class TangentBinding:
         kernel = law_tangents(bound.law, p).coefficients
         inputs = [self.count, bound.parameters, parameters, made.coefficients]
         wp.launch(kernel, bound.end - bound.start, inputs, device=self.model.device)
+        if bound.touch is not None:
+            made.contact_stiffness = self._upload(self.full(f"{name}.contact_stiffness").ravel(), p.real)
+            made.contact_damping = self._upload(self.full(f"{name}.contact_damping").ravel(), p.real)
         if bound.muscle is not None:
             made.strength = self._upload(self.full(f"{name}.muscle_strength").ravel(), p.real)
             made.activation = self._upload(self.full(f"{name}.activation").ravel(), p.real)

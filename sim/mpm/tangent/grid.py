@@ -6,8 +6,15 @@ from typing import NamedTuple
 import warp as wp
 
 from pliant.sim.colliders.kinematics import FRAME, POSE, interpolate
-from pliant.sim.mpm.contact import contact_contraction, solid_struct
-from pliant.sim.mpm.grid import distance_cell, node_contact, node_copies, node_place, wall_filter
+from pliant.sim.mpm.contact import SEPARATING, contact_contraction, solid_struct
+from pliant.sim.mpm.grid import (
+    distance_cell,
+    node_copies,
+    node_place,
+    ruled_share,
+    shared_contact,
+    wall_filter,
+)
 from pliant.sim.mpm.transfers import STEP, grid_struct
 from pliant.sim.precision import Precision
 
@@ -27,7 +34,10 @@ def grid_tangents(p: Precision) -> GridTangents:
 
 @functools.cache
 def _contact(p: Precision) -> wp.Function:
-    """Warp function: tangent of a node's velocity after contact, the product of three rows of the contact's Jacobian."""
+    """Warp function: tangent of a node's velocity after contact, the product of three rows of the contact's Jacobian.
+
+    `change` is what the contact does to the velocity and `share_` the tangent of the share of the node that it serves.
+    """
     real, vec3, vec6, frame13, Solid = p.real, p.vec3, p.vector(6), p.vector(FRAME), solid_struct(p)
     contracted, around = contact_contraction(p), distance_cell(p)
 
@@ -43,6 +53,9 @@ def _contact(p: Precision) -> wp.Function:
         v_: vec3,
         frame_: frame13,
         friction_: real,
+        change: vec3,
+        share: real,
+        share_: real,
     ) -> vec3:
         corners, cell = around(x, frame, solid, volume)
         out = vec3(real(0.0))
@@ -55,6 +68,8 @@ def _contact(p: Precision) -> wp.Function:
                 solid.spacing, dx, real(0.0), unit, vec6(real(0.0)),
             )  # fmt: skip
             out[k] = wp.dot(gv, v_) + wp.dot(gframe, frame_) + gfriction * friction_
+        if solid.surface == wp.static(SEPARATING) and share > real(0.0):
+            out = v_ + share * (out - v_) + (share_ / share) * change
         return out
 
     return after_tangent
@@ -95,15 +110,39 @@ def _before_contact(p: Precision) -> wp.Function:
 
 
 @functools.cache
-def _after_walls(p: Precision) -> wp.Function:
-    """Warp function: keep of the tangents of a node's velocity what the walls let through, and drop that of its mass."""
-    real, vec3, vec4 = p.real, p.vec3, p.vec4
+def _share_tangents(p: Precision) -> tuple[wp.Function, wp.Function]:
+    """Warp functions: the tangent of the share of a node that the grid's rule serves, and the clearing of what it is made of."""
+    real, vec4, (total, clear) = p.real, p.vec4, node_copies(p)
+
+    @wp.func
+    def tangent(
+        flowing_dot: wp.array(dtype=vec4), row: int, copies: int, rows: int, share: real, mass_dot: real, mass: real
+    ) -> real:
+        made = real(0.0)
+        if flowing_dot.shape[0] > 0:
+            served = total(flowing_dot, row, copies, rows)
+            made = (served[3] - share * mass_dot) / mass
+        return made
+
+    @wp.func
+    def clear_all(flowing_dot: wp.array(dtype=vec4), node: int, count: int, copies: int, directions: int):
+        if flowing_dot.shape[0] > 0:
+            for d in range(directions):
+                clear(flowing_dot, d * count + node, copies, directions * count)
+
+    return tangent, clear_all
+
+
+@functools.cache
+def after_walls(p: Precision) -> wp.Function:
+    """Warp function: keep of the tangents of a node's velocity what the walls let through, and that of its mass beside it."""
+    vec3, vec4 = p.vec3, p.vec4
 
     @wp.func
     def write(node: int, count: int, directions: int, kept: vec3, velocity_dot: wp.array(dtype=vec4)):
         for d in range(directions):
             r = velocity_dot[d * count + node]
-            velocity_dot[d * count + node] = vec4(r[0] * kept[0], r[1] * kept[1], r[2] * kept[2], real(0.0))
+            velocity_dot[d * count + node] = vec4(r[0] * kept[0], r[1] * kept[1], r[2] * kept[2], r[3])
 
     return write
 
@@ -116,9 +155,10 @@ def _update(p: Precision) -> wp.Kernel:
     """
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid, modes6 = grid_struct(p), solid_struct(p), wp.types.vector(6, int)
-    after, after_tangent, passes, place = node_contact(p), _contact(p), wall_filter(p), node_place(p)
-    (total, clear), impulse = node_copies(p), _impulse(p)
-    before_contact, after_walls = _before_contact(p), _after_walls(p)
+    after, after_tangent, passes, place = shared_contact(p), _contact(p), wall_filter(p), node_place(p)
+    (total, clear), impulse, share_of = node_copies(p), _impulse(p), ruled_share(p)
+    before_contact, keep_walls = _before_contact(p), after_walls(p)
+    share_tangent, clear_all = _share_tangents(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def update_tangent(
@@ -134,6 +174,7 @@ def _update(p: Precision) -> wp.Kernel:
         clock: wp.array(dtype=int),
         active: wp.array(dtype=int),
         slabs: wp.array(dtype=int),
+        flowing: wp.array(dtype=vec4),
         solids: wp.array(dtype=Solid),
         frames: wp.array(dtype=frame13),
         friction: wp.array(dtype=real),
@@ -142,6 +183,7 @@ def _update(p: Precision) -> wp.Kernel:
         frames_dot: wp.array(dtype=frame13),
         friction_dot: wp.array(dtype=real),
         nodes_dot: wp.array(dtype=vec4),
+        flowing_dot: wp.array(dtype=vec4),
         velocity_dot: wp.array(dtype=vec4),
         wrench_dot: wp.array(dtype=vec6),
     ):
@@ -160,14 +202,16 @@ def _update(p: Precision) -> wp.Kernel:
                 m = q[3]
                 if m <= real(0.0):
                     continue
+                share = share_of(flowing, node, copies, count, m)
                 clear(nodes, node, copies, count)
+                clear(flowing, node, wp.min(copies, flowing.shape[0]), count)
                 v = vec3(q[0], q[1], q[2]) / (m + grid.mass_floor)
                 before_contact(node, count, copies, directions, v, m + grid.mass_floor, nodes_dot, velocity_dot)
                 environment, i, j, k, x = place(node, grid)
                 for c in range(solids.shape[0]):
                     e = c * batch + environment
                     before = v
-                    v = after(before, x, grid.dx, solids[c], frames[e], friction[e], distances)
+                    v = after(before, x, grid.dx, solids[c], frames[e], friction[e], distances, share)
                     change = before - v
                     if wp.max(wp.abs(change)) > real(0.0):
                         arm = x - vec3(frames[e][0], frames[e][1], frames[e][2])
@@ -175,16 +219,20 @@ def _update(p: Precision) -> wp.Kernel:
                             r = velocity_dot[d * count + node]
                             frame_ = frames_dot[d * bodies + e]
                             old = vec3(r[0], r[1], r[2])
+                            share_ = share_tangent(
+                                flowing_dot, d * count + node, copies, directions * count, share, r[3], m
+                            )
                             new = after_tangent(
                                 before, x, grid.dx, solids[c], frames[e], friction[e], distances, old, frame_,
-                                friction_dot[d * bodies + e],
+                                friction_dot[d * bodies + e], -change, share, share_,
                             )  # fmt: skip
                             velocity_dot[d * count + node] = vec4(new[0], new[1], new[2], r[3])
                             turned = wp.cross(vec3(frame_[0], frame_[1], frame_[2]), m * change)
                             taken = impulse(before, v, r[3], arm) + impulse(old, new, m, arm)
                             taken = taken - vec6(real(0.0), real(0.0), real(0.0), turned[0], turned[1], turned[2])
                             wp.atomic_add(wrench_dot, (thread * directions + d) * bodies + e, taken / grid.dt)
-                after_walls(node, count, directions, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls), velocity_dot)
+                clear_all(flowing_dot, node, count, copies, directions)
+                keep_walls(node, count, directions, passes(v, i, j, k, grid.nx, grid.ny, grid.nz, walls), velocity_dot)
 
     return update_tangent
 

@@ -19,11 +19,14 @@ import warp as wp
 from pliant.sim.model import Model
 from pliant.sim.mpm.binding import Binding
 from pliant.sim.mpm.inside import keep_kernels
+from pliant.sim.mpm.particle_contact import ParticleContact
 from pliant.sim.mpm.solver import MPMSolver
 from pliant.sim.mpm.state import State
 from pliant.sim.mpm.tangent.binding import TangentBinding
 from pliant.sim.mpm.tangent.grid import grid_tangents
 from pliant.sim.mpm.tangent.laws import law_tangents, muscle_tangent
+from pliant.sim.mpm.tangent.pressure import PressureTangent
+from pliant.sim.mpm.tangent.touch import touch_tangents
 from pliant.sim.mpm.tangent.transfers import transfer_tangents
 from pliant.sim.program import Program
 from pliant.sim.status import Code, SimulationError, Status
@@ -36,6 +39,7 @@ class TangentSolver(MPMSolver):
 
     def __init__(self, model: Model, binding: Binding, tangent: TangentBinding, *, every: int):
         self.tangent = tangent
+        self.pressure_tangent = PressureTangent(self, tangent)
         super().__init__(model, binding, slots=SLOTS + 1, every=every, gradient=False)
 
     def _compile(self, gradient: bool) -> None:
@@ -43,6 +47,8 @@ class TangentSolver(MPMSolver):
         p = self.model.precision
         groups: list[tuple] = [transfer_tangents(p), grid_tangents(p)]
         groups += [law_tangents(body.law, p) for body in self.binding.bodies]
+        groups += [touch_tangents(p)] if self.contact else []
+        groups += [self.pressure_tangent.kernels] if self.pressure.bodies else []
         groups += [(muscle_tangent(p),)] if any(body.muscle for body in self.binding.bodies) else []
         modules = list({id(k.module): k.module for group in groups for k in group if k is not None}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=2)
@@ -56,13 +62,16 @@ class TangentSolver(MPMSolver):
         self._update(program, keep=1)
         self._update_tangent(program)
         self._gather(program)
+        self.pressure_tangent.gather(program)  # reads the tangents of the state before they change in place
         self._gather_tangent(program)
         self._return_maps(program)
+        self.pressure_tangent.relax(program)
+        self.pressure.relax(program)
         self._tick(program, 1)
         return program
 
     def _frames_tangent(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
+        m, b, w, _, _ = self.arrays()
         count, dot = len(m.colliders) * m.batch, self.tangent
         if count:
             rate = 1.0 / (m.dt * self.every)
@@ -71,11 +80,11 @@ class TangentSolver(MPMSolver):
 
     def _scatter_tangent(self, program: Program) -> None:
         """Tangents of the stress of every body, then of particles to grid; each particle follows its own stress."""
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         p, dot, F, C = m.precision, self.tangent, s["deformation_gradient"], s["velocity_gradient"]
         F_dot, C_dot = dot.state["deformation_gradient"], dot.state["velocity_gradient"]
         for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
-            self._each(
+            self.each(
                 program, law_tangents(body.law, p).stress, body.start, body.end, m.particle_count,
                 lambda first, t, body=body, own=own: [
                     first, body.start, body.end, m.particle_count, dot.count, w.clock, body.coefficients, F, C,
@@ -83,14 +92,14 @@ class TangentSolver(MPMSolver):
                 ],
             )  # fmt: skip
             if body.muscle is not None:
-                self._each(
+                self.each(
                     program, muscle_tangent(p), body.start, body.end, m.particle_count,
                     lambda first, t, body=body, own=own: [
                         *self._muscle(body, first), F, dot.count, own.strength, own.activation, F_dot, dot.tau,
                     ],
                 )  # fmt: skip
         nodes = dot.count * m.node_count
-        self._each(
+        self.each(
             program, transfer_tangents(p).p2g, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, dot.count, m.node_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
@@ -98,25 +107,73 @@ class TangentSolver(MPMSolver):
                 dot.state["position"], dot.state["velocity"], C_dot, dot.tau, dot.nodes[t * nodes : (t + 1) * nodes],
             ],
         )  # fmt: skip
+        if self.contact is not None:
+            self._push_tangent(program, self.contact)
+            self._weigh_tangent(program)
+        self.pressure_tangent.spread(program)
 
     def _update_tangent(self, program: Program) -> None:
-        m, b, w, _, _ = self._arrays()
-        (items, lines, span), dot = self._pieces(), self.tangent
+        m, b, w, _, _ = self.arrays()
+        (items, lines, span), dot = self.pieces(), self.tangent
         program.phase()
-        self._each(
+        self.each(
             program, grid_tangents(m.precision).update, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, self.threads, m.batch, t, dot.count, m.walls, w.clock, w.active, w.slabs,
-                m.solids, w.frames, b.friction, m.distances, w.nodes,
-                dot.frames, dot.friction, dot.nodes, dot.velocity, dot.wrench,
+                w.flowing, m.ruled_solids, w.frames, b.friction, m.distances, w.nodes,
+                dot.frames, dot.friction, dot.nodes, dot.flowing, dot.velocity, dot.wrench,
+            ],
+        )  # fmt: skip
+        if self.contact is not None:
+            self._rub_tangent(program, self.contact)
+        self.pressure_tangent.mean(program)
+
+    def _push_tangent(self, program: Program, contact: ParticleContact) -> None:
+        m, b, w, s, _ = self.arrays()
+        dot, kernel = self.tangent, touch_tangents(m.precision).push
+        nodes, press = dot.count * m.node_count, dot.count * m.node_count * contact.colliders
+        for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
+            if body.touch is not None:
+                self.each(
+                    program, kernel, body.start, body.end, m.particle_count,
+                    lambda first, t, body=body, own=own: [
+                        *contact.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus,
+                        body.touch.damping, m.rounded_solids, m.roundings, w.frames, m.distances, dot.count, dot.state["position"],
+                        dot.state["velocity"], own.contact_stiffness, own.contact_damping, dot.frames,
+                        dot.nodes[t * nodes : (t + 1) * nodes], dot.press[t * press : (t + 1) * press], dot.wrench,
+                    ],
+                )  # fmt: skip
+
+    def _weigh_tangent(self, program: Program) -> None:
+        m, b, w, s, _ = self.arrays()
+        dot, nodes = self.tangent, self.tangent.count * m.node_count
+        for body in self.binding.bodies:
+            if body.touch is None:
+                self.each(
+                    program, touch_tangents(m.precision).weigh, body.start, body.end, m.particle_count,
+                    lambda first, t: [
+                        m.grid, first, m.particle_count, dot.count, m.node_count, w.clock, b.base_of, b.mass,
+                        s["position"], dot.mass, dot.state["position"], dot.flowing[t * nodes : (t + 1) * nodes],
+                    ],
+                )  # fmt: skip
+
+    def _rub_tangent(self, program: Program, contact: ParticleContact) -> None:
+        m, b, w, _, _ = self.arrays()
+        (items, lines, span), dot = self.pieces(), self.tangent
+        self.each(
+            program, touch_tangents(m.precision).rub, 0, items, items,
+            lambda first, t: [
+                m.grid, first, lines, span, self.threads, m.batch, contact.colliders, t, dot.count, m.walls, w.clock,
+                contact.touched, contact.slabs, w.frames, b.friction, contact.press, contact.before, dot.frames,
+                dot.friction, dot.press, dot.velocity, dot.wrench,
             ],
         )  # fmt: skip
 
     def _gather_tangent(self, program: Program) -> None:
         """Tangents of grid to particles, then of the return maps, which read the trial that grid to particles wrote."""
-        m, b, w, s, _ = self._arrays()
+        m, b, w, s, _ = self.arrays()
         dot, F, F_dot = self.tangent, s["deformation_gradient"], self.tangent.state["deformation_gradient"]
-        self._each(
+        self.each(
             program, transfer_tangents(m.precision).g2p, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, dot.count, m.node_count, w.clock, b.base_of, w.velocity,
@@ -125,7 +182,7 @@ class TangentSolver(MPMSolver):
             ],
         )  # fmt: skip
         if m.kept_within:
-            self._each(
+            self.each(
                 program, keep_kernels(m.precision).keep_tangent, 0, m.particle_count, m.particle_count,
                 lambda first, t: [
                     *m.kept_within, first, m.particle_count, dot.count, w.clock, s["position"], dot.state["position"],
@@ -134,7 +191,7 @@ class TangentSolver(MPMSolver):
         for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
             kernel = law_tangents(body.law, m.precision).return_map
             if kernel is not None:
-                self._each(
+                self.each(
                     program, kernel, body.start, body.end, m.particle_count,
                     lambda first, t, body=body, own=own: [
                         first, body.start, body.end, m.particle_count, dot.count, w.clock, body.coefficients, F,

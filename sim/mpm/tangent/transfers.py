@@ -34,7 +34,7 @@ def transfer_tangents(p: Precision) -> TransferTangents:
 
 
 @functools.cache
-def _moving_scatter(p: Precision) -> wp.Function:
+def moving_scatter(p: Precision) -> wp.Function:
     """Warp function: nodes += w (field') + w' (field), field at node (i, j, k) = q + a0 i + a1 j + a2 k."""
     vec3, vec4, scatter = p.vec3, p.vec4, stencil_loops(p).scatter
 
@@ -52,7 +52,7 @@ def _moving_scatter(p: Precision) -> wp.Function:
 
 
 @functools.cache
-def _moving_gather(p: Precision) -> wp.Function:
+def moving_gather(p: Precision) -> wp.Function:
     """Warp function: the sums of `gather` over w g' + w' g, with distances that do not move."""
     vec3, vec4, mat44, gather = p.vec3, p.vec4, wp.types.matrix((4, 4), p.real), stencil_loops(p).gather
 
@@ -72,7 +72,7 @@ def _moving_gather(p: Precision) -> wp.Function:
 @functools.cache
 def _p2g(p: Precision) -> wp.Kernel:
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
-    nodes_at, scatter = stencil(p), _moving_scatter(p)
+    nodes_at, scatter = stencil(p), moving_scatter(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def p2g_tangent(
@@ -130,7 +130,7 @@ def _p2g(p: Precision) -> wp.Kernel:
 @functools.cache
 def _g2p(p: Precision) -> wp.Kernel:
     real, vec3, vec4, mat33, Grid = p.real, p.vec3, p.vec4, p.mat33, grid_struct(p)
-    nodes_at, gather, moment = stencil(p), _moving_gather(p), moment_matrix(p)
+    nodes_at, gather, moment = stencil(p), moving_gather(p), moment_matrix(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def g2p_tangent(

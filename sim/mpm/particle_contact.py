@@ -1,0 +1,232 @@
+"""Contact of particles with colliders on the host: who has it, how stiff it is, and its launches in a substep.
+
+Solids are pushed by a force from their particles' positions (`touch`) with friction on the nodes (`rubbing`). What flows keeps
+the grid's rule (`contact`), which no pressure breaks, and so does every collider whose surface does not let go: it holds
+velocities. Where both are in a scene, the grid's rule serves of a node the share of its mass that flows.
+"""
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import warp as wp
+
+from pliant.sim.errors import InputError
+from pliant.sim.mpm.contact import SEPARATING
+from pliant.sim.mpm.rubbing import rubbing_kernels
+from pliant.sim.mpm.touch import touch_kernels
+from pliant.sim.parameter import ParameterSpec
+from pliant.sim.program import Program
+
+if TYPE_CHECKING:
+    from pliant.sim.model import Model
+    from pliant.sim.mpm.solver import MPMSolver
+
+RULES = ("particle", "grid")
+STABLE_SHARE = 0.9  # of the longest substep at which a particle alone on its spring does not swing up, 2 sqrt(m / k)
+STIFFNESS = ParameterSpec("contact_stiffness", "Pa", 0.0, meaning="modulus of the contact with colliders")
+DAMPING = ParameterSpec(
+    "contact_damping", "s/m", 0.0, lower_closed=True, meaning="damping of the contact (Hunt, Crossley)"
+)
+
+
+@dataclasses.dataclass
+class BoundTouch:
+    """Modulus and damping of a body's particles, and their adjoints."""
+
+    radius: float
+    modulus: wp.array
+    damping: wp.array
+    dmodulus: wp.array
+    ddamping: wp.array
+
+
+def contact_options(name: str, material: Any, contact: Any, stiffness: Any, damping: Any) -> dict[str, Any]:
+    """The entries of a body's description; `InputError` for a rule that is not known or a modulus that is missing."""
+    if contact is not None and contact not in RULES:
+        raise InputError(f"contact: expected one of {list(RULES)} or None, got {contact!r}; correct it.")
+    if stiffness is not None:
+        STIFFNESS.check(stiffness, name)
+    DAMPING.check(damping, name)
+    if contact == "particle" and stiffness is None and not hasattr(material, "youngs_modulus"):
+        raise InputError(
+            f"contact: expected `contact_stiffness` [Pa] for {name!r}, whose law has no Young's modulus, got none; give "
+            "twice its stiffness, or leave the contact to the grid."
+        )
+    return {"contact": contact, "contact_stiffness": stiffness, "contact_damping": damping}
+
+
+def has_particle_contact(entry: dict) -> bool:
+    """Whether colliders push the particles of a described body: those of solids, unless it says otherwise."""
+    if entry["contact"] is not None:
+        return entry["contact"] == "particle"
+    return entry["contact_stiffness"] is not None or getattr(entry["material"], "is_solid", False)
+
+
+def contact_modulus(entry: dict, spacing: float, dt: float) -> Any:
+    """Modulus [Pa] of a body's contact: as given, or twice Young's, or what the substep allows if that is less.
+
+    A particle of mass rho h^3 on a spring E_c h does not swing up while dt < 2 h sqrt(rho / E_c).
+
+    Args:
+        spacing: h, the cube root of the volume of a particle [m].
+
+    Errors: `InputError` for a modulus given that the substep does not allow.
+    """
+    density, given = np.asarray(entry["density"], float), entry["contact_stiffness"]
+    allowed = density * (2.0 * STABLE_SHARE * spacing / dt) ** 2
+    if given is None:
+        return np.minimum(2.0 * np.asarray(entry["material"].youngs_modulus, float), allowed)
+    worst = float(np.min(allowed / np.asarray(given, float)))
+    if worst < 1.0:
+        raise InputError(
+            f"MPM: dt = {dt:.3g} s exceeds the limit {dt * worst**0.5:.3g} s of the contact of {entry['name']!r} "
+            f"(contact_stiffness {float(np.max(given)):.3g} Pa, particles of {spacing:.3g} m); lower dt or contact_stiffness."
+        )
+    return given
+
+
+class ParticleContact:
+    """Scratch arrays and launches of one solver."""
+
+    def __init__(self, solver: "MPMSolver", gradient: bool):
+        model = solver.model
+        p, self.solver, self.model = model.precision, solver, model
+        self.kernels, self.friction = touch_kernels(p), rubbing_kernels(p)
+        self.bodies = [body for body in solver.binding.bodies if body.touch is not None]
+        self._ruled = [body for body in solver.binding.bodies if body.touch is None]
+        self.colliders = len(model.colliders)
+        new, entries = functools.partial(wp.zeros, device=model.device), self.colliders * model.node_count
+        if entries * model.threads >= 2**31:
+            raise InputError(
+                f"contact: {self.colliders} colliders on {model.node_count} nodes are more than 32-bit numbers count; use "
+                "contact='grid', larger cells or fewer colliders."
+            )
+        nx, ny, nz = model.grid_spec.counts
+        full = functools.partial(wp.full, value=-1, dtype=int, device=model.device)
+        self.touched, self.slabs = full(model.node_count // nz), full(model.node_count // (ny * nz))
+        self.press = new(entries * model.threads, dtype=p.vec4)
+        self.before = new(model.node_count, dtype=p.vec4)
+        self.crossed = new((model.particle_count, 2), dtype=int)
+        self.dpress = new(entries if gradient else 0, dtype=p.vec4)
+
+    def clear(self) -> None:
+        """Forget what an interrupted run left."""
+        self.press.zero_()
+
+    def begin(self) -> None:
+        """No particle has crossed a collider's middle."""
+        self.crossed.zero_()
+
+    def record_weigh(self, program: Program) -> None:
+        """Gather the mass of what the grid's rule serves, where others are in the scene."""
+        m, b, w, s = self._arrays()
+        for body in self._ruled:
+            self.solver.each(
+                program, self.kernels.weigh, body.start, body.end, m.particle_count,
+                lambda first, t: [
+                    m.grid, first, m.particle_count, w.clock, b.base_of, b.mass, s["position"],
+                    self.solver.copy_of(w.flowing, t),
+                ],
+            )  # fmt: skip
+
+    def record_weigh_vjp(self, program: Program) -> None:
+        """Adjoint of that mass, after that of the scatter."""
+        m, b, w, s = self._arrays()
+        for body in self._ruled:
+            self.solver.each(
+                program, self.kernels.weigh_vjp, body.start, body.end, m.particle_count,
+                lambda first, t: [
+                    m.grid, first, m.particle_count, w.clock, b.base_of, b.mass, s["position"], w.dflowing,
+                    self.solver.adjoint.fields["position"], b.dmass,
+                ],
+            )  # fmt: skip
+
+    def record_push(self, program: Program) -> None:
+        """Add the push of the colliders to the scattered momentum."""
+        m, b, w, s = self._arrays()
+        for body in self.bodies:
+            self.solver.each(
+                program, self.kernels.push, body.start, body.end, m.particle_count,
+                lambda first, t, body=body: [
+                    *self.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
+                    m.rounded_solids, m.roundings, m.middles, w.frames, m.distances, self.solver.copy_of(w.nodes, t), self._copy(t),
+                    self.touched, self.slabs, w.wrench, self.crossed,
+                ],
+            )  # fmt: skip
+
+    def record_rub(self, program: Program, *, keep: int) -> None:
+        """Take friction from the velocity of the nodes; in the phase of the grid's update, by the same planes."""
+        m, b, w, _ = self._arrays()
+        items, lines, span = self.solver.pieces()
+        self.solver.each(
+            program, self.friction.rub, 0, items, items,
+            lambda first, t: [
+                m.grid, first, lines, span, m.threads, keep, m.batch, self.colliders, t, m.walls, w.clock, self.touched,
+                self.slabs, w.frames, b.friction, self.press, w.velocity, self.before, w.wrench,
+            ],
+        )  # fmt: skip
+
+    def record_rub_vjp(self, program: Program) -> None:
+        """Adjoint of the friction, in the phase of that of the grid's update and before it."""
+        m, b, w, _ = self._arrays()
+        items, lines, span = self.solver.pieces()
+        self.solver.each(
+            program, self.friction.rub_vjp, 0, items, items,
+            lambda first, t: [
+                m.grid, first, lines, span, m.threads, m.batch, self.colliders, t, m.walls, w.clock, self.touched,
+                self.slabs, w.frames, b.friction, self.press, self.before, w.dwrench, w.dvelocity, self.dpress, w.dframes,
+                b.dfriction,
+            ],
+        )  # fmt: skip
+
+    def record_push_vjp(self, program: Program) -> None:
+        """Adjoint of the push, after that of the scatter."""
+        m, b, w, s = self._arrays()
+        a = self.solver.adjoint.fields
+        for body in self.bodies:
+            self.solver.each(
+                program, self.kernels.push_vjp, body.start, body.end, m.particle_count,
+                lambda first, t, body=body: [
+                    *self.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
+                    m.rounded_solids, m.roundings, w.frames, m.distances, w.dnodes, self.dpress, w.dwrench, a["position"], a["velocity"],
+                    body.touch.dmodulus, body.touch.ddamping, w.dframes,
+                ],
+            )  # fmt: skip
+
+    def warnings(self, first_step: int) -> tuple[str, ...]:
+        """A sentence for every collider beyond whose middle particles have come."""
+        rows = self.crossed.numpy()
+        sentences = []
+        for index, collider in enumerate(self.model.colliders):
+            steps = rows[rows[:, 0] == index + 1, 1]
+            if len(steps):
+                sentences.append(
+                    f"collider '{collider.name}': {len(steps)} particles sank more than halfway to its middle, the first at "
+                    f"substep {first_step + int(steps.min())}, and may come out on its other side; make it thicker, move it "
+                    "slower or raise `contact_stiffness`."
+                )
+        return tuple(sentences)
+
+    def _arrays(self) -> tuple:
+        solver = self.solver
+        return self.model, solver.binding, solver.work, solver.states.fields
+
+    def lead(self, body: Any, first: int, thread: int) -> list:
+        """What the kernels of a body's particles begin with."""
+        m, b, w, _ = self._arrays()
+        return [
+            m.grid, first, body.start, body.items, m.particle_count, m.node_count, m.batch, thread, body.touch.radius,
+            w.clock, b.base_of,
+        ]  # fmt: skip
+
+    def _copy(self, thread: int) -> wp.array:
+        n = self.colliders * self.model.node_count
+        return self.press[thread * n : (thread + 1) * n]
+
+
+def pushes(model: "Model") -> bool:
+    """Whether colliders push any particles of a model."""
+    lets_go = any(collider.surface == SEPARATING for collider in model.colliders)
+    return lets_go and any(body.radius > 0.0 for body in model.bodies)

@@ -1,0 +1,363 @@
+"""Contact of particles with rigid colliders by a force from a position; its friction is in `rubbing`.
+
+A particle is a ball of radius r = h / 2, half the spacing h of its body. Where the signed distance phi of a collider is less
+than r it is pushed along the normal n by
+
+    F = E_c h (r - phi) max(0, 1 - a u.n) n,     u: velocity relative to the collider
+
+with the contact's modulus E_c [Pa] and the damping a [s/m] of Hunt and Crossley, and the collider takes -F. The ball stands for the
+half layer of material between the outermost particles and the face of their body, which is h / 2 thick and, at
+E_c = 2 E, as stiff as the rest: a cube squeezed between two plates then pushes back with E A strain at any spacing.
+
+The force depends on where things are and not on the grid's nodes, so that nothing creeps through however long it is pressed,
+and a loss is a continuous function of a collider's pose as long as the normal is one of the particle's position. It is outside
+of a convex shape, where a body at rest touches as long as it presses with less than E_c / 2. Inside a box it would flip
+between faces: edges of boxes and cylinders are therefore round, with the radius of half a cell or, of a thinner one, half
+its thickness, and so deep the normal stays smooth.
+
+The impulse dt F is scattered to the nodes like momentum, and once more by itself, one array a collider: Coulomb's law then
+knows how hard each node is pressed.
+
+Source: Hunt and Crossley, Coefficient of restitution interpreted as damping in vibroimpact (1975).
+"""
+
+import functools
+from typing import NamedTuple
+
+import warp as wp
+
+from pliant.sim.colliders.kinematics import FRAME
+from pliant.sim.mpm.contact import MESH_KIND, SEPARATING, local_point, solid_struct
+from pliant.sim.mpm.grid import distance_cell
+from pliant.sim.mpm.stencil import stencil_loops
+from pliant.sim.mpm.transfers import READ, STEP, grid_struct, stencil
+from pliant.sim.precision import Precision
+from pliant.sim.shapes.dispatch import shape_distance
+from pliant.sim.shapes.mesh import trilinear
+
+CROSSED = 0.5  # of the way from a collider's surface to its middle: who is deeper there may come out on the other side
+
+
+class TouchKernels(NamedTuple):
+    """Kernels: the push of colliders on particles and its adjoint; the mass that other particles give a node, and its adjoint."""
+
+    push: wp.Kernel
+    push_vjp: wp.Kernel
+    weigh: wp.Kernel
+    weigh_vjp: wp.Kernel
+
+
+@functools.cache
+def touch_kernels(p: Precision) -> TouchKernels:
+    """The kernels of one precision."""
+    return TouchKernels(_push(p), _push_vjp(p), _weigh(p), _weigh_vjp(p))
+
+
+@functools.cache
+def distance_at(p: Precision) -> wp.Function:
+    """Warp function: outward normal in the world and signed distance of a collider, (nx, ny, nz, phi)."""
+    vec3, vec4, quat, frame13, vec8, real = p.vec3, p.vec4, p.quat, p.vector(FRAME), p.vector(8), p.real
+    distance, from_volume, local = shape_distance(p), trilinear(p), local_point(p)
+
+    @wp.func
+    def at(x: vec3, frame: frame13, kind: int, size: vec3, corners: vec8, cell: vec3, spacing: real) -> vec4:
+        point = local(x, frame)
+        hit = vec4(real(0.0))
+        if kind == wp.static(MESH_KIND):
+            hit = from_volume(corners, (point - cell) / spacing, spacing)
+        else:
+            hit = distance(kind, point, size)
+        n = wp.quat_rotate(quat(frame[3], frame[4], frame[5], frame[6]), vec3(hit[0], hit[1], hit[2]))
+        return vec4(n[0], n[1], n[2], hit[3])
+
+    at.adj.force_adjoint_codegen = True  # as for `contact_velocity`
+    return at
+
+
+@functools.cache
+def push_force(p: Precision) -> wp.Function:
+    """Warp function: force of a collider on a particle [N]."""
+    real, vec3, frame13, vec8 = p.real, p.vec3, p.vector(FRAME), p.vector(8)
+    at = distance_at(p)
+
+    @wp.func
+    def force(
+        x: vec3,
+        v: vec3,
+        frame: frame13,
+        modulus: real,
+        damping: real,
+        kind: int,
+        size: vec3,
+        corners: vec8,
+        cell: vec3,
+        spacing: real,
+        radius: real,
+        rounding: real,
+    ) -> vec3:
+        hit = at(x, frame, kind, size, corners, cell, spacing)
+        n = vec3(hit[0], hit[1], hit[2])
+        base = wp.cross(vec3(frame[10], frame[11], frame[12]), x - vec3(frame[0], frame[1], frame[2]))
+        parting = wp.dot(v - vec3(frame[7], frame[8], frame[9]) - base, n)
+        depth = wp.max(radius + rounding - hit[3], real(0.0))
+        return (real(2.0) * radius * modulus * depth * wp.max(real(1.0) - damping * parting, real(0.0))) * n
+
+    force.adj.force_adjoint_codegen = True
+    return force
+
+
+@functools.cache
+def push_contraction(p: Precision) -> wp.Function:
+    """Warp function: force . A + wrench . B, whose gradient is the push's vector-Jacobian product.
+
+    The collider takes the force -F and the torque about its origin.
+    """
+    real, vec3, frame13, vec8, vec6 = p.real, p.vec3, p.vector(FRAME), p.vector(8), p.vector(6)
+    force = push_force(p)
+
+    @wp.func
+    def contracted(
+        x: vec3,
+        v: vec3,
+        frame: frame13,
+        modulus: real,
+        damping: real,
+        kind: int,
+        size: vec3,
+        corners: vec8,
+        cell: vec3,
+        spacing: real,
+        radius: real,
+        rounding: real,
+        A: vec3,
+        B: vec6,
+    ) -> real:
+        F = force(x, v, frame, modulus, damping, kind, size, corners, cell, spacing, radius, rounding)
+        torque = wp.cross(x - vec3(frame[0], frame[1], frame[2]), F)
+        return wp.dot(F, A - vec3(B[0], B[1], B[2])) - wp.dot(torque, vec3(B[3], B[4], B[5]))
+
+    return contracted
+
+
+@functools.cache
+def touches(p: Precision) -> wp.Function:
+    """Warp function: whether a collider pushes a particle at x; its distance volume around; and its distance."""
+    real, vec3, frame13, Solid = p.real, p.vec3, p.vector(FRAME), solid_struct(p)
+    at, around = distance_at(p), distance_cell(p)
+
+    @wp.func
+    def touching(x: vec3, radius: real, rounding: real, solid: Solid, frame: frame13, distances: wp.array(dtype=real)):
+        corners, cell = around(x, frame, solid, distances)
+        phi = radius
+        if solid.surface == wp.static(SEPARATING):
+            hit = at(x, frame, solid.kind, solid.size, corners, cell, solid.spacing)
+            phi = hit[3] - rounding
+        return phi < radius, corners, cell, phi
+
+    return touching
+
+
+@functools.cache
+def _push(p: Precision) -> wp.Kernel:
+    real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
+    Grid, Solid = grid_struct(p), solid_struct(p)
+    nodes_at, scatter, touching, force = stencil(p), stencil_loops(p).scatter, touches(p), push_force(p)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def push(
+        grid: Grid,
+        first: int,
+        start: int,
+        items: int,
+        particles: int,
+        count: int,
+        batch: int,
+        thread: int,
+        radius: real,
+        clock: wp.array(dtype=int),
+        base_of: wp.array(dtype=int),
+        x: wp.array(dtype=vec3),
+        v: wp.array(dtype=vec3),
+        modulus: wp.array(dtype=real),
+        damping: wp.array(dtype=real),
+        solids: wp.array(dtype=Solid),
+        roundings: wp.array(dtype=real),
+        middles: wp.array(dtype=real),
+        frames: wp.array(dtype=frame13),
+        distances: wp.array(dtype=real),
+        nodes: wp.array(dtype=vec4),
+        press: wp.array(dtype=vec4),
+        touched: wp.array(dtype=int),
+        slabs: wp.array(dtype=int),
+        wrench: wp.array(dtype=vec6),
+        crossed: wp.array2d(dtype=int),
+    ):
+        i = wp.tid() + first
+        step = clock[STEP]
+        s = clock[READ] * particles + i
+        xp = x[s]
+        X = (xp - grid.lower) * grid.inv_dx
+        if not nodes_at.inside(X, grid):
+            return
+        zero = vec4(real(0.0))
+        for c in range(solids.shape[0]):
+            e = c * batch + (i - start) // items
+            touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
+            if touching_c:
+                F = force(
+                    xp, v[s], frames[e], modulus[i - start], damping[i - start], solids[c].kind, solids[c].size, corners, cell,
+                    solids[c].spacing, radius, roundings[c],
+                )  # fmt: skip
+                corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
+                J = vec4(grid.dt * F[0], grid.dt * F[1], grid.dt * F[2], real(0.0))
+                plane = grid.ny * grid.nz
+                scatter(nodes, corner, grid.nz, plane, wx, wy, wz, J, zero, zero, zero)
+                scatter(press, corner + c * count, grid.nz, plane, wx, wy, wz, J, zero, zero, zero)
+                T = wp.cross(xp - vec3(frames[e][0], frames[e][1], frames[e][2]), F)
+                row = thread * batch * solids.shape[0] + e
+                wp.atomic_add(wrench, row, -vec6(F[0], F[1], F[2], T[0], T[1], T[2]))
+                line = corner // grid.nz
+                for ix in range(3):
+                    slabs[line // grid.ny + ix] = step
+                    for iy in range(3):
+                        touched[line + ix * grid.ny + iy] = step
+                if phi < -real(wp.static(CROSSED)) * middles[c] and crossed[i, 0] == 0:
+                    crossed[i, 0] = c + 1
+                    crossed[i, 1] = step
+
+    return push
+
+
+@functools.cache
+def _push_vjp(p: Precision) -> wp.Kernel:
+    """Adjoint of `push`: adds to that of the particles, of the frames, and of modulus and damping."""
+    real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
+    Grid, Solid = grid_struct(p), solid_struct(p)
+    nodes_at, loops, touching = stencil(p), stencil_loops(p), touches(p)
+    gather, pull, force, contracted = loops.gather, loops.pull, push_force(p), push_contraction(p)
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def push_vjp(
+        grid: Grid,
+        first: int,
+        start: int,
+        items: int,
+        particles: int,
+        count: int,
+        batch: int,
+        thread: int,
+        radius: real,
+        clock: wp.array(dtype=int),
+        base_of: wp.array(dtype=int),
+        x: wp.array(dtype=vec3),
+        v: wp.array(dtype=vec3),
+        modulus: wp.array(dtype=real),
+        damping: wp.array(dtype=real),
+        solids: wp.array(dtype=Solid),
+        roundings: wp.array(dtype=real),
+        frames: wp.array(dtype=frame13),
+        distances: wp.array(dtype=real),
+        dnodes: wp.array(dtype=vec4),
+        dpress: wp.array(dtype=vec4),
+        dwrench: wp.array(dtype=vec6),
+        dx: wp.array(dtype=vec3),
+        dv: wp.array(dtype=vec3),
+        dmodulus: wp.array(dtype=real),
+        ddamping: wp.array(dtype=real),
+        dframes: wp.array(dtype=frame13),
+    ):
+        i = wp.tid() + first
+        s = clock[READ] * particles + i
+        xp = x[s]
+        X = (xp - grid.lower) * grid.inv_dx
+        zero = vec4(real(0.0))
+        for c in range(solids.shape[0]):
+            e = c * batch + (i - start) // items
+            touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
+            if touching_c:
+                F = force(
+                    xp, v[s], frames[e], modulus[i - start], damping[i - start], solids[c].kind, solids[c].size, corners, cell,
+                    solids[c].spacing, radius, roundings[c],
+                )  # fmt: skip
+                corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
+                hx, hy, hz = nodes_at.slopes(f, grid.inv_dx)
+                plane = grid.ny * grid.nz
+                there = corner + c * count
+                J = vec4(grid.dt * F[0], grid.dt * F[1], grid.dt * F[2], real(0.0))
+                sums = gather(dnodes, corner, grid.nz, plane, wx, wy, wz, f)
+                sums = sums + gather(dpress, there, grid.nz, plane, wx, wy, wz, f)
+                A = grid.dt * vec3(sums[0, 0], sums[1, 0], sums[2, 0])
+                pulled = pull(dnodes, corner, grid.nz, plane, wx, wy, wz, hx, hy, hz, J, zero, zero, zero)
+                pulled = pulled + pull(dpress, there, grid.nz, plane, wx, wy, wz, hx, hy, hz, J, zero, zero, zero)
+                gx, gv, gframe, gmodulus, gdamping, g5, g6, g7, g8, g9, g10, g11, g12, g13 = wp.grad(contracted)(
+                    xp, v[s], frames[e], modulus[i - start], damping[i - start], solids[c].kind, solids[c].size, corners, cell,
+                    solids[c].spacing, radius, roundings[c], A, dwrench[e],
+                )  # fmt: skip
+                dx[i] = dx[i] + pulled + gx
+                dv[i] = dv[i] + gv
+                dmodulus[i - start] = dmodulus[i - start] + gmodulus
+                ddamping[i - start] = ddamping[i - start] + gdamping
+                wp.atomic_add(dframes, thread * batch * solids.shape[0] + e, gframe)
+
+    return push_vjp
+
+
+@functools.cache
+def _weigh(p: Precision) -> wp.Kernel:
+    real, vec3, vec4, Grid = p.real, p.vec3, p.vec4, grid_struct(p)
+    nodes_at, scatter = stencil(p), stencil_loops(p).scatter
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def weigh(
+        grid: Grid,
+        first: int,
+        particles: int,
+        clock: wp.array(dtype=int),
+        base_of: wp.array(dtype=int),
+        mass: wp.array(dtype=real),
+        x: wp.array(dtype=vec3),
+        flowing: wp.array(dtype=vec4),
+    ):
+        i = wp.tid() + first
+        X = (x[clock[READ] * particles + i] - grid.lower) * grid.inv_dx
+        if not nodes_at.inside(X, grid):
+            return
+        corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
+        zero = vec4(real(0.0))
+        m = vec4(real(0.0), real(0.0), real(0.0), mass[i])
+        scatter(flowing, corner, grid.nz, grid.ny * grid.nz, wx, wy, wz, m, zero, zero, zero)
+
+    return weigh
+
+
+@functools.cache
+def _weigh_vjp(p: Precision) -> wp.Kernel:
+    real, vec3, vec4, Grid = p.real, p.vec3, p.vec4, grid_struct(p)
+    nodes_at, loops = stencil(p), stencil_loops(p)
+    gather, pull = loops.gather, loops.pull
+
+    @wp.kernel(enable_backward=False, module="unique")
+    def weigh_vjp(
+        grid: Grid,
+        first: int,
+        particles: int,
+        clock: wp.array(dtype=int),
+        base_of: wp.array(dtype=int),
+        mass: wp.array(dtype=real),
+        x: wp.array(dtype=vec3),
+        dflowing: wp.array(dtype=vec4),
+        dx: wp.array(dtype=vec3),
+        dmass: wp.array(dtype=real),
+    ):
+        i = wp.tid() + first
+        X = (x[clock[READ] * particles + i] - grid.lower) * grid.inv_dx
+        corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
+        hx, hy, hz = nodes_at.slopes(f, grid.inv_dx)
+        zero = vec4(real(0.0))
+        m = vec4(real(0.0), real(0.0), real(0.0), mass[i])
+        plane = grid.ny * grid.nz
+        sums = gather(dflowing, corner, grid.nz, plane, wx, wy, wz, f)
+        dmass[i] = dmass[i] + sums[3, 0]
+        dx[i] = dx[i] + pull(dflowing, corner, grid.nz, plane, wx, wy, wz, hx, hy, hz, m, zero, zero, zero)
+
+    return weigh_vjp
