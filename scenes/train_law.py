@@ -31,8 +31,8 @@ from pliant.learn.run import Run
 from pliant.learn.stress_plot import stress_plot
 from pliant.scenes.motion_data import Motion, Origin, is_recording, load_motion, record_motion
 from pliant.sim.atomic import write_atomically
+from pliant.sim.device import find_device
 from pliant.sim.materials import Material
-from pliant.sim.scene import find_device
 
 EVALUATED_EVERY = 50  # substeps between the frames that errors are averaged over
 LONGER = 2.5  # times the substeps trained on

@@ -12,6 +12,7 @@ import warp as wp
 
 from pliant.sim.atomic import write_atomically
 from pliant.sim.checks import boolean, corners, number, positive, vector
+from pliant.sim.device import choose_threads, find_device
 from pliant.sim.errors import InputError
 from pliant.sim.file_access import read_bytes
 from pliant.sim.materials import Material
@@ -43,7 +44,6 @@ from pliant.sim.mpm.placement import checked_margin, grid_spacing, place_grid, w
 from pliant.sim.mpm.step_limits import check_room, check_time_step, longest_step
 from pliant.sim.parameter import ParameterSpec
 from pliant.sim.precision import Precision, precision
-from pliant.sim.quiet import start_warp
 from pliant.sim.shapes import Shape
 from pliant.sim.shapes.base import FAR, NEAR
 
@@ -51,7 +51,6 @@ FORMAT = 1
 WALLS = {"open": OPEN, "separating": SEPARATING_WALL, "slip": SLIP_WALL, "stick": STICK_WALL}
 SURFACES = {"separating": 0, "slip": 1, "stick": 2}
 FACES = ("x-", "x+", "y-", "y+", "z-", "z+")
-THREAD_THRESHOLD = 2_000  # particles from which a second CPU thread pays; benchmarks/results hold 8,000 and 64,000
 SHORTEST, LONGEST = 1e-15, 1e6  # s, of a substep: beyond, single precision loses its inverse or its motion
 
 
@@ -252,7 +251,7 @@ class Scene:
             precision=p,
             dt=float(dt),
             batch=int(batch),
-            threads=_threads(threads, where, total),
+            threads=choose_threads(threads, where, total),
             seed=seed,
             grid_spec=grid,
             bodies=bodies,
@@ -382,18 +381,6 @@ class Scene:
         return Collider(name, entry["shape"], SURFACES[entry["surface"]], parameters)
 
 
-def find_device(name: str) -> wp.Device:
-    """The Warp device called "cpu", "cuda" or "cuda:N"; `InputError` when it is absent."""
-    start_warp()
-    try:
-        if str(name).startswith("cuda") and not wp.is_cuda_available():  # asking further makes the driver print
-            raise ValueError(name)
-        return wp.get_device(name)
-    except (ValueError, RuntimeError, TypeError, AttributeError):
-        have = [str(d) for d in wp.get_devices()]
-        raise InputError(f"device: expected one of {have}, got {name!r}; use device='cpu' here.") from None
-
-
 def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Precision, dt: float | None) -> Body:
     """The body; `dt` is None where no collider lets go, so that none pushes its particles."""
     name, items, material = entry["name"], len(points), entry["material"]
@@ -453,18 +440,6 @@ def _over_items(name: str, given: Any, points: np.ndarray, tail: tuple[int, ...]
             f"add_muscle: expected numbers {list(tail)} or {[len(points), *tail]} for `{name}`, got {given!r}; correct it."
         )
     return full
-
-
-def _threads(threads: int | None, device: wp.Device, particles: int) -> int:
-    if threads is not None and (type(threads) is not int or threads not in (1, 2)):
-        raise InputError(f"threads: expected 1 or 2, got {threads!r}; choose one of the two.")
-    if device.is_cuda:
-        return 1
-    if wp.config.mode == "debug":
-        if threads == 2:
-            raise InputError("threads: expected 1 in Warp's debug mode, whose kernels share a pointer, got 2; use 1.")
-        return 1
-    return threads or (2 if particles >= THREAD_THRESHOLD and (os.cpu_count() or 1) > 1 else 1)
 
 
 def _walls(walls: Any) -> tuple[str, ...]:

@@ -12,11 +12,11 @@ import numpy as np
 import warp as wp
 
 from pliant.sim.atomic import write_atomically
+from pliant.sim.device import find_device
 from pliant.sim.errors import InputError
 from pliant.sim.memory import device_memory
 from pliant.sim.parameter import Parameter, ParameterSpec
 from pliant.sim.precision import Precision, precision
-from pliant.sim.scene import find_device
 from pliant.sim.spectral.equation import Equation, Field
 from pliant.sim.spectral.grid import Grid
 from pliant.sim.spectral.integrators import find_integrator
