@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from pliant.sim import Scene
-from pliant.sim.materials import Fluid, NeoHookean
+from pliant.sim.materials import Fluid, NeoHookean, VonMises
 from pliant.sim.mpm.grid import WALL_CELLS
 from pliant.sim.shapes import Box
 
 WATER = Fluid(bulk_modulus=5e4, viscosity=1e-3)
+CLAY = VonMises(youngs_modulus=1e5, poissons_ratio=0.3, yield_stress=1e3)
 JELLY = NeoHookean(youngs_modulus=2e4, poissons_ratio=0.3)
 
 
@@ -56,6 +57,16 @@ def test_each_of_the_six_walls_holds_a_body_that_falls_on_it(surface):
     assert np.abs(x).max() <= 0.1
     reach = np.array([(x[:, e] @ gravity[e]).max() / 9.81 for e in range(6)]) + 0.005  # of the surface of the body
     assert np.ptp(reach) <= 1e-9 and reach[0] >= 0.09  # within half a cell of the wall, on all six
+
+
+@pytest.mark.parametrize("surface", ["separating", "slip", "stick"])
+@pytest.mark.parametrize("law", [WATER, JELLY, CLAY], ids=["water", "jelly", "clay"])
+def test_what_is_thrown_into_a_corner_stays_within_the_extent(law, surface):
+    """At 4.6 m/s, 0.65 of the speed of sound in the water (at 9 m/s 0.1 cells beyond were seen, and 0.5 is what can be)."""
+    scene = Scene(extent=((-0.1,) * 3, (0.1,) * 3), cell_size=0.02, walls=surface)
+    scene.add_mpm(Box(0.06), law, density=1000.0, spacing=0.01, name="body", velocity=(3.0, -1.8, -3.0))
+    rollout = scene.build(dt=2e-4, threads=1).rollout(500, record_every=10, gradient=False)
+    assert np.abs(rollout.forward()["body.position"]).max() <= 0.1
 
 
 def test_a_sticking_wall_holds_what_touches_it_and_a_slipping_or_separating_one_lets_it_slide():
