@@ -117,7 +117,8 @@ class Scene:
             spacing: distance between particles [m].
             pressure_filter: whether a `Fluid` relaxes the pressure of each particle to its neighbourhood's, without which
                 patterns that no force answers grow and resist like an elastic solid; other materials have none.
-            velocity, angular_velocity: initial motion [m/s], [rad/s] about the shape's center.
+            velocity, angular_velocity: initial motion [m/s], [rad/s] about the shape's center; particles start with the velocity
+                gradient [omega]x, so a run that is given other velocities wants "<body>.velocity_gradient" with them.
             color: RGB in [0, 1] for pictures.
             contact: with colliders that let go: "particle" (a force from a position, see `sim.mpm.touch`) or "grid" (nodes are
                 held back); default: "particle" for solids, "grid" for what flows and for learned laws.
