@@ -15,6 +15,9 @@ from pliant import sim
 from pliant.scenes.cli import main
 from pliant.sim import materials, shapes
 from pliant.sim.errors import InputError
+from pliant.sim.view.described import check_described
+from pliant.sim.view.options import ViewOptions
+from pliant.sim.view.stage import Stage
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 JELLY = materials.FixedCorotated(youngs_modulus=2e4, poissons_ratio=0.3)
@@ -200,3 +203,31 @@ def test_pictures_of_a_few_pixels_are_drawn(size, arrays, tmp_path):
     for trajectory in (sim.Trajectory.load(tmp_path / "good.npz"), field):
         sim.view(trajectory, output=tmp_path / "o.png", size=size)
         assert (tmp_path / "o.png").stat().st_size > 0
+
+
+def entries(told, path=()):
+    """The path to every value in a description, of lists only to the first two."""
+    for key, value in told.items() if isinstance(told, dict) else enumerate(told[:2]):
+        yield (*path, key)
+        if isinstance(value, (dict, list)):
+            yield from entries(value, (*path, key))
+
+
+def test_a_damaged_scene_in_the_metadata_gets_its_sentence_from_the_viewer(arrays, tmp_path):
+    np.savez(tmp_path / "good.npz", **arrays)
+    good = sim.Trajectory.load(tmp_path / "good.npz")
+    kept, refused = json.dumps(good.metadata["scene"]), 0
+    for path in [p for p in entries(json.loads(kept)) if p[-1] not in ("material", "youngs_modulus", "poissons_ratio")]:
+        for bad in (None, "x", -1e300, [], {}, [1, "a"], True):
+            scene = json.loads(kept)
+            place = scene
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = bad
+            damaged = sim.Trajectory(times=good.times, arrays=good.arrays, metadata={"scene": scene})
+            try:
+                check_described(scene)
+                Stage(damaged, ViewOptions())
+            except InputError:
+                refused += 1
+    assert refused > 50
