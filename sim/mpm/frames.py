@@ -6,6 +6,7 @@ import numpy as np
 import warp as wp
 
 from pliant.sim.frames import FrameBuffers
+from pliant.sim.mpm.particle_contact import jumps
 from pliant.sim.mpm.strain_watch import StrainWatch
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class ParticleFrames(FrameBuffers):
     def warnings(self, first_step: int) -> tuple[str, ...]:
         contact = self.rollout.solver.contact
         met = () if contact is None else contact.warnings(first_step)
-        return (*self.rollout.model.warnings, *self.strains.warnings(first_step), *met)
+        jumped = jumps(self.rollout.model, self.rollout.binding, self.rollout.control_every, first_step)
+        return (*self.rollout.model.warnings, *self.strains.warnings(first_step), *met, *jumped)
 
     def capture(self, frame: int, step: int, slot: int) -> None:
         """Copy the state in a slot, the poses and the mean wrench since the last frame."""

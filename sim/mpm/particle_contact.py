@@ -21,6 +21,7 @@ from pliant.sim.program import Program
 
 if TYPE_CHECKING:
     from pliant.sim.model import Model
+    from pliant.sim.mpm.binding import Binding
     from pliant.sim.mpm.solver import MPMSolver
 
 RULES = ("particle", "grid")
@@ -233,3 +234,22 @@ def pushes(model: "Model") -> bool:
     """Whether colliders push any particles of a model."""
     lets_go = any(collider.surface == SEPARATING for collider in model.colliders)
     return lets_go and any(body.radius > 0.0 for body in model.bodies)
+
+
+def jumps(model: "Model", binding: "Binding", every: int, first_step: int) -> tuple[str, ...]:
+    """A sentence for every collider that moves by more than its thickness in a substep, by which it passes over material."""
+    sentences: list[str] = []
+    if not model.colliders or binding.knots < 2:
+        return ()
+    positions = binding.poses.numpy().reshape(len(model.colliders), model.batch, binding.knots, -1)[..., :3]
+    strides = np.linalg.norm(np.diff(positions, axis=2), axis=3).max(axis=1) / every
+    for collider, stride, depth in zip(model.colliders, strides, model.middles.numpy(), strict=True):
+        thickness = 2.0 * float(depth)
+        if (far := stride > thickness).any():
+            knot = int(far.argmax())
+            sentences.append(
+                f"collider '{collider.name}': moves {stride[knot]:.3g} m in a substep, more than its thickness of "
+                f"{thickness:.3g} m, from substep {first_step + knot * every} on, and may pass over material; move it slower or "
+                "lower `dt`."
+            )
+    return tuple(sentences)
