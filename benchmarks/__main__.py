@@ -1,4 +1,4 @@
-"""`python -m benchmarks [CASE...]`: measure, print the table, write JSON."""
+"""`python -m benchmarks [CASE...]`: measure, print the table, write JSON. `python -m benchmarks methods` compares methods."""
 
 import argparse
 import dataclasses
@@ -50,6 +50,11 @@ def chosen(options: argparse.Namespace) -> list[Case]:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["methods"]:
+        from benchmarks.methods import command
+
+        command.main(sys.argv[2:])
+        return
     options = arguments()
     if options.list:
         for case in CASES.values():

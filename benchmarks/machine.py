@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.worker import ROOT, exponax_version, peer_versions, torch_cfd_version
+from benchmarks.worker import ROOT, exponax_version, peer_versions, torch_cfd_version, torchopt_version
 
 PACKAGES = ("warp-lang", "torch", "numpy", "scipy")
 
@@ -42,8 +42,9 @@ def versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
     peer = peer_versions()
-    fields = {"exponax": exponax_version() or None, "torch-cfd": torch_cfd_version() or None}
-    peers = {"taichi": peer.get("taichi"), "taichi_python": peer.get("python"), **fields}
+    others = {"exponax": exponax_version, "torch-cfd": torch_cfd_version, "torchopt": torchopt_version}
+    peers = {"taichi": peer.get("taichi"), "taichi_python": peer.get("python")}
+    peers |= {name: version() or None for name, version in others.items()}
     return found | peers
 
 

@@ -18,7 +18,7 @@ from benchmarks.case import Subject
 
 ROOT = Path(__file__).resolve().parent.parent
 INTERPRETER, JAX_INTERPRETER = "PLIANT_PEERS_PYTHON", "PLIANT_JAX_PYTHON"
-TORCH_CFD_INTERPRETER = "PLIANT_TORCH_CFD_PYTHON"
+TORCH_CFD_INTERPRETER, TORCHOPT_INTERPRETER = "PLIANT_TORCH_CFD_PYTHON", "PLIANT_TORCHOPT_PYTHON"
 
 
 class PeerUnavailable(RuntimeError):
@@ -43,10 +43,10 @@ def peer_versions() -> dict[str, str]:
 def interpreter(subject: Subject) -> str:
     """The Python that has the subject's packages.
 
-    Errors: `PeerUnavailable` when Taichi, exponax or torch-cfd is asked for and not found.
+    Errors: `PeerUnavailable` when Taichi, exponax, torch-cfd or torchopt is asked for and not found.
     """
-    if subject.module in ("exponax_fields", "torch_cfd_fields"):
-        return fields_interpreter(subject.module)
+    if subject.module in ("exponax_fields", "torch_cfd_fields", "torchopt_implicit"):
+        return other_interpreter(subject.module)
     if subject.module != "taichi_mpm":
         return sys.executable
     if not peer_versions():
@@ -77,14 +77,21 @@ def torch_cfd_version() -> str:
     return version_of("torch-cfd", "torch_cfd.spectral", TORCH_CFD_INTERPRETER)
 
 
-def fields_interpreter(module: str) -> str:
-    """The Python that has exponax or torch-cfd.
+@functools.cache
+def torchopt_version() -> str:
+    """Version of torchopt, empty where there is none."""
+    return version_of("torchopt", "torchopt", TORCHOPT_INTERPRETER)
+
+
+def other_interpreter(module: str) -> str:
+    """The Python that has exponax, torch-cfd or torchopt.
 
     Errors: `PeerUnavailable` where there is none.
     """
     package, variable, version = {
         "exponax_fields": ("exponax==0.2.0", JAX_INTERPRETER, exponax_version),
         "torch_cfd_fields": ("torch-cfd==0.2.6", TORCH_CFD_INTERPRETER, torch_cfd_version),
+        "torchopt_implicit": ("torchopt==0.7.3", TORCHOPT_INTERPRETER, torchopt_version),
     }[module]
     python = os.environ.get(variable, sys.executable)
     if not version():

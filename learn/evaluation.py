@@ -61,7 +61,7 @@ class Evaluation:
 
     @property
     def ran(self) -> torch.Tensor:
-        """Which environments ran, [environments] of booleans."""
+        """Which environments ran, [environments] of booleans; empty where none failed."""
         return torch.tensor([not sentence for sentence in self.failures])
 
     def numbers(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Groups:
         sitting = [index for index in seats if index is not None]
         with torch.set_grad_enabled(self.gradient):
             rows = [sitting[-1] if index is None else index for index in seats]
-            whole = self.problem.run(self.candidates[rows], self.gradient, self.seeds[sitting[0]])
+            whole = self.problem._run(self.candidates[rows], self.gradient, self.seeds[sitting[0]])
             self.owed += whole.simulator_calls
             if whole.failure:
                 self._again(seats, whole)

@@ -108,7 +108,7 @@ class Problem(Stateful, abc.ABC):
 
         Errors: none for a simulation that fails or a loss that is not finite; `InputError` for a wrong shape.
         """
-        return judged(self.run(self._one_candidate(theta), gradient, seed), self.may_fail)
+        return judged(self._run(self._one_candidate(theta), gradient, seed), self.may_fail)
 
     def linearise(self, theta: torch.Tensor, *, seed: int | None = None) -> tuple[Evaluation, torch.Tensor | None]:
         """The evaluation at coordinates [dimension], and the exact Jacobian of its residuals, [*residuals, dimension].
@@ -194,7 +194,7 @@ class Problem(Stateful, abc.ABC):
             raise InputError(f"evaluate: expected coordinates of shape {expected}, got {got}; reshape them.")
         return theta if self.parallel == 1 else theta.expand(self.parallel, -1)
 
-    def run(self, theta: torch.Tensor, gradient: bool, seed: int | None) -> Evaluation:
+    def _run(self, theta: torch.Tensor, gradient: bool, seed: int | None) -> Evaluation:
         """What `compute` says of coordinates as it wants them, with its cost; not finite losses are left as they are."""
         with Meter() as inside:
             try:

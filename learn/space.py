@@ -67,6 +67,9 @@ class Unknown:
             self._set(choices=tuple(self.choices), kind="integer", lower=0, upper=len(self.choices) - 1)
             self._set(initial=self._number_of(self.initial))
         dtype = torch.float32 if self.kind == "float" else torch.int64
+        given = _tensor(self.initial, torch.float32)
+        if not self.is_float and not torch.equal(given, given.round()):
+            raise InputError(f"{self.name}: expected whole numbers, got {self.initial}; correct the value.")
         self._set(initial=_tensor(self.initial, dtype))
         if not (self.lower < self.upper and 0.0 < self.spread < math.inf):
             raise InputError(

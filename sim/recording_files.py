@@ -51,6 +51,8 @@ def is_trajectory(path: Path) -> bool:
     """Whether a file or folder is a trajectory that Pliant saved."""
     if path.suffix.lower() == ".traj":
         return True
+    if not path.is_file():  # of a device the search for its end has none
+        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return f"{HEADER}.npy" in archive.namelist()

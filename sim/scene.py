@@ -122,7 +122,7 @@ class Scene:
             color: RGB in [0, 1] for pictures.
             contact: with colliders that let go: "particle" (a force from a position, see `sim.mpm.touch`) or "grid" (nodes are
                 held back); default: "particle" for solids, "grid" for what flows and for learned laws.
-            contact_stiffness: of "particle" [Pa]; default: twice Young's modulus, or what `dt` allows if that is less.
+            contact_stiffness: of "particle" [Pa]; default: 3 E spacing / cell_size, or what `dt` allows if that is less.
             contact_damping: of "particle" [s/m]: a bounce at speed v loses about 2/3 of damping * v of it.
         """
         if not isinstance(shape, Shape):
@@ -243,7 +243,7 @@ class Scene:
         grid = self._grid(points, batch, total, where)
         self._check_inside(points, grid)
         check_time_step(self.bodies, positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
-        bodies = self._model_bodies(points, batch, p, float(dt))
+        bodies = self._model_bodies(points, batch, p, (grid.spacing, float(dt)))
         colliders = tuple(self._model_collider(entry, batch, p) for entry in self.colliders)
         volumes = mesh_volumes(colliders, grid.spacing)
         return Model(
@@ -364,11 +364,13 @@ class Scene:
     def _modes(self) -> tuple[int, ...]:
         return tuple(WALLS[wall] for wall in self.walls)
 
-    def _model_bodies(self, points: list[np.ndarray], batch: int, p: Precision, dt: float) -> tuple[Body, ...]:
+    def _model_bodies(
+        self, points: list[np.ndarray], batch: int, p: Precision, steps: tuple[float, float]
+    ) -> tuple[Body, ...]:
         bodies, first = [], 0
         lets_go = any(entry["surface"] == "separating" for entry in self.colliders)
         for entry, x in zip(self.bodies, points, strict=True):
-            bodies.append(_model_body(entry, x, first, batch, p, dt if lets_go else None))
+            bodies.append(_model_body(entry, x, first, batch, p, steps if lets_go else None))
             first += len(x)
         return tuple(bodies)
 
@@ -382,8 +384,8 @@ class Scene:
         return Collider(name, entry["shape"], SURFACES[entry["surface"]], parameters)
 
 
-def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Precision, dt: float | None) -> Body:
-    """The body; `dt` is None where no collider lets go, so that none pushes its particles."""
+def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Precision, steps: Any) -> Body:
+    """The body; `steps` are cell and substep, None where no collider lets go, so that none pushes its particles."""
     name, items, material = entry["name"], len(points), entry["material"]
     arm = points - np.asarray(entry["shape"].center)
     spin = entry["angular_velocity"]
@@ -410,9 +412,9 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
         rest = np.zeros((batch, 1, muscle.groups))
         parameters.append(make_parameter(name, ACTIVATION, rest, p.numpy, components=1, timed=True))
     volume, radius = np.full(items, entry["shape"].volume / items), 0.0
-    if dt is not None and has_particle_contact(entry):
+    if steps is not None and has_particle_contact(entry):
         radius = 0.5 * float(volume[0]) ** (1.0 / 3.0)
-        parameters.append(given(STIFFNESS, contact_modulus(entry, 2.0 * radius, dt)))
+        parameters.append(given(STIFFNESS, contact_modulus(entry, 2.0 * radius, *steps)))
         parameters.append(given(DAMPING, entry["contact_damping"]))
     law = type(material) if isinstance(material, Material) else material
     filtered = entry["pressure_filter"] and getattr(material, "is_fluid", False)

@@ -219,6 +219,11 @@ def test_a_resume_compares_every_option(tmp_path):
     with pytest.raises(InputError, match="unknowns.x.upper=inf"):
         again.solve(other, Adam(clip_norm=1.0), Budget(iterations=2), 0)
     run(Adam(clip_norm=1.0, decay_iterations=9), resume=True)  # how long it takes may change
+    fitted = lambda tolerance, resume: Run(tmp_path / "lm", resume=resume, progress=False).solve(  # noqa: E731
+        rosenbrock(), LevenbergMarquardt(loss_tolerance=tolerance), Budget(iterations=2), 0
+    )
+    fitted(1e-2, False)
+    fitted(1e-9, True)  # and when it ends
 
 
 def test_a_result_and_its_posterior_are_saved_and_loaded_in_one_line(tmp_path):

@@ -74,6 +74,7 @@ def test_discrete_unknowns_have_a_zero_gradient_and_are_found_by_sampling():
         (lambda: Unknown(name="liquid", initial=3, choices=LIQUIDS), "to 2, got 3"),
         (lambda: Unknown(name="liquid", initial=0, choices=("water",)), "no choices or several"),
         (lambda: Unknown(name="n", initial=0, kind="whole"), "'whole'"),
+        (lambda: Unknown(name="n", initial=2.5, kind="integer"), "whole numbers, got 2.5"),
         (lambda: Unknown(name="n", initial=9, kind="integer", upper=8), "to 8, got 9"),
     ],
 )

@@ -227,6 +227,8 @@ class _Prior:
                 f"GaussianConstraint: expected a prediction of {size} entries on its last axis, as G has columns, got shape "
                 f"{tuple(self.mean.shape)}; bring them there."
             )
+        self.factor: Any
+        self.diagonal: Any
         self.factor, self.diagonal = self._structure(given)
         least = self.factor.diagonal(dim1=-2, dim2=-1) if self.diagonal is None else self.diagonal
         if not bool((least > 0.0).all()):

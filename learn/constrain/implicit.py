@@ -192,6 +192,7 @@ class _Parameters:
     """Parameters as the user gave them: the tensors among them, which may have gradients, and all else."""
 
     def __init__(self, parameters: tuple):
+        self.plain = all(isinstance(parameter, torch.Tensor) for parameter in parameters)
         self.leaves, self.spec = pytree.tree_flatten(parameters)
         self.places = [i for i, leaf in enumerate(self.leaves) if isinstance(leaf, torch.Tensor)]
         self.tensors: Tensors = tuple(self.leaves[i] for i in self.places)
@@ -200,10 +201,13 @@ class _Parameters:
         """A function of the user as one of tuples of tensors."""
         constants = {i: leaf for i, leaf in enumerate(self.leaves) if i not in set(self.places)}
         places, spec, count = self.places, self.spec, len(self.leaves)
+        plain = self.plain  # nothing to put together, which costs as much as a small F
 
         def residual(x: Tensors, values: Tensors) -> Tensors:
-            filled = constants | dict(zip(places, values, strict=True))
-            parameters = pytree.tree_unflatten([filled[i] for i in range(count)], spec)
+            parameters = values
+            if not plain:
+                filled = constants | dict(zip(places, values, strict=True))
+                parameters = pytree.tree_unflatten([filled[i] for i in range(count)], spec)
             return layout.leaves(function(layout.structure(x), *parameters), name)
 
         return residual

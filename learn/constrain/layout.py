@@ -20,11 +20,13 @@ class Layout:
         spec: of the structure.
         shapes: of the tensors.
         systems: their common leading axes, over which the systems are independent.
+        single: whether the structure is one bare tensor.
     """
 
     spec: Any
     shapes: tuple[torch.Size, ...]
     systems: torch.Size
+    single: bool
 
     @staticmethod
     def of(structure: Any, batch_dims: int, what: str) -> tuple["Layout", Tensors]:
@@ -46,14 +48,18 @@ class Layout:
                 f"{what}: expected tensors of one type on one device with the same {batch_dims} leading axes, got shapes "
                 f"{[tuple(leaf.shape) for leaf in leaves]} of {sorted({str(k) for k, _ in kinds})}; correct them or batch_dims."
             )
-        return Layout(spec, tuple(leaf.shape for leaf in leaves), heads.pop()), tuple(leaves)
+        return Layout(spec, tuple(leaf.shape for leaf in leaves), heads.pop(), structure is leaves[0]), tuple(leaves)
 
     def structure(self, leaves: Tensors) -> Any:
         """The tensors as the user writes them."""
+        if self.single:
+            return leaves[0]
         return pytree.tree_unflatten(list(leaves), self.spec)
 
     def leaves(self, structure: Any, what: str) -> Tensors:
         """The tensors of a structure that must be like this one."""
+        if self.single and isinstance(structure, torch.Tensor) and structure.shape == self.shapes[0]:
+            return (structure,)
         found, spec = pytree.tree_flatten(structure)
         shapes = tuple(leaf.shape if isinstance(leaf, torch.Tensor) else None for leaf in found)
         if shapes != self.shapes or len(found) != len(self.shapes):

@@ -18,6 +18,7 @@ from pliant.sim.errors import InputError
 
 LOGGED = 32  # unknown entries whose values and intervals are logged at most
 LEAST_GAIN = 1e-4
+MAY_CHANGE = {"may_change": True}  # when a training ends, a resumed one may be told anew
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -56,9 +57,9 @@ class LevenbergMarquardt(Method):
     starts: int = 0
     damping: float = 1e-3
     largest_step: float | None = 2.0
-    gradient_tolerance: float = 1e-8
-    step_tolerance: float = 1e-6
-    loss_tolerance: float = 1e-9
+    gradient_tolerance: float = dataclasses.field(default=1e-8, metadata=MAY_CHANGE)
+    step_tolerance: float = dataclasses.field(default=1e-6, metadata=MAY_CHANGE)
+    loss_tolerance: float = dataclasses.field(default=1e-9, metadata=MAY_CHANGE)
     patience: int = 16
     level: float = 0.9
     estimator: GradientEstimator = dataclasses.field(default_factory=ForwardMode)

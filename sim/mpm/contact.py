@@ -1,10 +1,23 @@
 """Contact of the grid velocity with a moving rigid collider: no penetration, Coulomb friction, and the wrench it takes.
 
-At a node x with signed distance phi < 0 and normal n, the velocity relative to the collider is u = v - (v_c + w x r).
-If it approaches (u.n < 0, or always when
-the surface does not let go) its normal part is removed and Coulomb's law bounds the tangential impulse by friction times
-the normal one. The correction is weighted by s(phi), a smooth step from 0 at the surface to 1 one cell
-inside: the velocity field then depends smoothly on the collider's pose, which is what gives it a usable gradient.
+At a node x with signed distance phi and normal n, the velocity relative to the collider is u = v - (v_c + w x r).
+If it approaches (u.n < 0, or always when the surface does not let go) its normal part is removed and Coulomb's law
+bounds the tangential impulse by friction times the normal one. The correction is weighted twice:
+
+    s(phi)     1 on and below the surface, falling smoothly to 0 at REACH cells above it; of the whole correction
+    hold(phi)  1 down to half a cell below the surface, 0 from 1 to 1.5 cells, 1 from 2 cells on; of the tangential part of
+               a surface that sticks
+
+What every node below the surface does in full, no time step can soften: nothing drifts through. A weight between makes
+the velocity depend smoothly on the collider's pose, which is what gives it a usable gradient; it blocks a fraction a
+substep, so that it soon is as good as 1, or 0 where it is a few hundredths. The surface is thus felt at a layer of nodes from
+half a cell above it to half a cell below, by where it lies: what flows between two sticking plates ten cells
+apart sees their distance within a cell. Where viscous fluid sticks, its velocity is linear across the surface, and nodes
+behind it continue that line: to stop these too would bend it and brake the fluid at every transfer, the more the smaller
+the substep. They are left alone, and what is deeper than any fluid that keeps outside can reach is stopped again.
+
+A body that falls onto a collider is first met 1.5 cells above the topmost layer of blocked nodes, as far as a
+particle reaches, and an elastic one may stay up to a cell above; what is laid on it stays.
 """
 
 import functools
@@ -18,6 +31,7 @@ from pliant.sim.shapes.mesh import trilinear
 
 SEPARATING, SLIP, STICK = 0, 1, 2  # what a collider's surface does
 MESH_KIND = 5
+REACH = 0.65  # cells above the surface: a little over a half, so that one of the two layers around it is always felt
 
 
 @functools.cache
@@ -60,6 +74,12 @@ def contact_velocity(p: Precision) -> wp.Function:
     distance, from_volume, local = shape_distance(p), trilinear(p), local_point(p)
 
     @wp.func
+    def rise(t: real) -> real:
+        """From 0 at t <= 0 to 1 at t >= 1; two derivatives vanish at both, since nodes often lie exactly there."""
+        s = wp.clamp(t, real(0.0), real(1.0))
+        return s * s * s * (real(10.0) - s * (real(15.0) - real(6.0) * s))
+
+    @wp.func
     def coulomb(u: vec3, n: vec3, friction: real, surface: int) -> vec3:
         """Relative velocity after contact."""
         approach = wp.dot(u, n)
@@ -97,14 +117,18 @@ def contact_velocity(p: Precision) -> wp.Function:
             hit = from_volume(corners, (point - cell) / spacing, spacing)
         else:
             hit = distance(kind, point, size)
-        depth = wp.clamp(-hit[3] / dx, real(0.0), real(1.0))
-        weight = depth * depth * (real(3.0) - real(2.0) * depth)
+        phi = hit[3] / dx
         q = quat(frame[3], frame[4], frame[5], frame[6])
         n = wp.quat_rotate(q, vec3(hit[0], hit[1], hit[2]))
         r = x - vec3(frame[0], frame[1], frame[2])
         base = vec3(frame[7], frame[8], frame[9]) + wp.cross(vec3(frame[10], frame[11], frame[12]), r)
         u = v - base
-        return v + weight * (coulomb(u, n, friction, surface) - u)
+        change = coulomb(u, n, friction, surface) - u
+        if surface == wp.static(STICK):
+            normal = wp.dot(change, n) * n
+            hold = rise(real(2.0) * phi + real(2.0)) + rise(real(-2.0) * phi - real(3.0))
+            change = normal + hold * (change - normal)
+        return v + rise(real(1.0) - phi / real(wp.static(REACH))) * change
 
     # Warp 1.19 leaves out the adjoints of nested functions when a kernel calls the function before wp.grad does.
     velocity_after.adj.force_adjoint_codegen = True

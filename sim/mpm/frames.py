@@ -7,6 +7,7 @@ import warp as wp
 
 from pliant.sim.frames import FrameBuffers
 from pliant.sim.mpm.inside import kept_sentence
+from pliant.sim.mpm.particle_contact import jumps
 from pliant.sim.mpm.strain_watch import StrainWatch
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class ParticleFrames(FrameBuffers):
         model, solver = self.rollout.model, self.rollout.solver
         kept = kept_sentence(int(solver.work.kept.numpy().sum()), model.grid_spec.keep_inside or 0.0)
         met = () if solver.contact is None else solver.contact.warnings(first_step)
-        return (*model.warnings, *kept, *self.strains.warnings(first_step), *met)
+        jumped = jumps(model, self.rollout.binding, self.rollout.control_every, first_step)
+        return (*model.warnings, *kept, *self.strains.warnings(first_step), *met, *jumped)
 
     def capture(self, frame: int, step: int, slot: int) -> None:
         """Copy the state in a slot, the poses and the mean wrench since the last frame."""

@@ -21,10 +21,12 @@ from pliant.sim.program import Program
 
 if TYPE_CHECKING:
     from pliant.sim.model import Model
+    from pliant.sim.mpm.binding import Binding
     from pliant.sim.mpm.solver import MPMSolver
 
 RULES = ("particle", "grid")
 STABLE_SHARE = 0.9  # of the longest substep at which a particle alone on its spring does not swing up, 2 sqrt(m / k)
+LAYER = 3.0  # of them make a cell, of layers as compliant as the contact: measured, see `touch`
 STIFFNESS = ParameterSpec("contact_stiffness", "Pa", 0.0, meaning="modulus of the contact with colliders")
 DAMPING = ParameterSpec(
     "contact_damping", "s/m", 0.0, lower_closed=True, meaning="damping of the contact (Hunt, Crossley)"
@@ -52,7 +54,7 @@ def contact_options(name: str, material: Any, contact: Any, stiffness: Any, damp
     if contact == "particle" and stiffness is None and not hasattr(material, "youngs_modulus"):
         raise InputError(
             f"contact: expected `contact_stiffness` [Pa] for {name!r}, whose law has no Young's modulus, got none; give "
-            "twice its stiffness, or leave the contact to the grid."
+            "its stiffness, or leave the contact to the grid."
         )
     return {"contact": contact, "contact_stiffness": stiffness, "contact_damping": damping}
 
@@ -64,20 +66,22 @@ def has_particle_contact(entry: dict) -> bool:
     return entry["contact_stiffness"] is not None or getattr(entry["material"], "is_solid", False)
 
 
-def contact_modulus(entry: dict, spacing: float, dt: float) -> Any:
-    """Modulus [Pa] of a body's contact: as given, or twice Young's, or what the substep allows if that is less.
+def contact_modulus(entry: dict, spacing: float, cell: float, dt: float) -> Any:
+    """Modulus [Pa] of a body's contact: as given, or that of a third of a cell, or what the substep allows if that is less.
 
     A particle of mass rho h^3 on a spring E_c h does not swing up while dt < 2 h sqrt(rho / E_c).
 
     Args:
         spacing: h, the cube root of the volume of a particle [m].
+        cell: side of the grid's cells [m].
 
     Errors: `InputError` for a modulus given that the substep does not allow.
     """
     density, given = np.asarray(entry["density"], float), entry["contact_stiffness"]
     allowed = density * (2.0 * STABLE_SHARE * spacing / dt) ** 2
     if given is None:
-        return np.minimum(2.0 * np.asarray(entry["material"].youngs_modulus, float), allowed)
+        face = LAYER * spacing / cell * np.asarray(entry["material"].youngs_modulus, float)
+        return np.minimum(face, allowed)
     worst = float(np.min(allowed / np.asarray(given, float)))
     if worst < 1.0:
         raise InputError(
@@ -230,3 +234,22 @@ def pushes(model: "Model") -> bool:
     """Whether colliders push any particles of a model."""
     lets_go = any(collider.surface == SEPARATING for collider in model.colliders)
     return lets_go and any(body.radius > 0.0 for body in model.bodies)
+
+
+def jumps(model: "Model", binding: "Binding", every: int, first_step: int) -> tuple[str, ...]:
+    """A sentence for every collider that moves by more than its thickness in a substep, by which it passes over material."""
+    sentences: list[str] = []
+    if not model.colliders or binding.knots < 2:
+        return ()
+    positions = binding.poses.numpy().reshape(len(model.colliders), model.batch, binding.knots, -1)[..., :3]
+    strides = np.linalg.norm(np.diff(positions, axis=2), axis=3).max(axis=1) / every
+    for collider, stride, depth in zip(model.colliders, strides, model.middles.numpy(), strict=True):
+        thickness = 2.0 * float(depth)
+        if (far := stride > thickness).any():
+            knot = int(far.argmax())
+            sentences.append(
+                f"collider '{collider.name}': moves {stride[knot]:.3g} m in a substep, more than its thickness of "
+                f"{thickness:.3g} m, from substep {first_step + knot * every} on, and may pass over material; move it slower or "
+                "lower `dt`."
+            )
+    return tuple(sentences)

@@ -54,7 +54,9 @@ def check_time_step(bodies: Sequence[Mapping[str, Any]], dt: float, dx: float) -
     for entry in bodies:
         for limit in step_limits(entry["material"], entry["density"], dx):
             if dt > limit.longest:
-                raise InputError(f"MPM: {_exceeded(entry['name'], dt, limit)}, or enlarge the cells.")
+                raise InputError(
+                    f"MPM: {_exceeded(entry['name'], dt, limit)}; lower dt or the {limit.remedy}, or enlarge the cells."
+                )
 
 
 def longest_step(bodies: Sequence[Mapping[str, Any]], dx: float) -> float:
@@ -88,11 +90,8 @@ def broken_limit(model: "Model", binding: Any, body: str) -> str:
     given = ", ".join(
         f"{spec.name} = {float(np.max(values[spec.name])):.4g} {spec.unit}".rstrip(" 1") for spec in law.PARAMETERS
     )
-    return f"{_exceeded(body, model.dt, broken[0])}: {given}"
+    return f"{_exceeded(body, model.dt, broken[0])} for {given}; lower `dt` or the {broken[0].remedy}"
 
 
 def _exceeded(body: str, dt: float, limit: StepLimit) -> str:
-    return (
-        f"dt = {dt:.3g} s exceeds the {limit.kind} limit {limit.longest:.3g} s of {body!r} ({limit.reason}); "
-        f"lower `dt` or the {limit.remedy}"
-    )
+    return f"dt = {dt:.3g} s exceeds the {limit.kind} limit {limit.longest:.3g} s of {body!r} ({limit.reason})"

@@ -25,9 +25,11 @@ def view(trajectory: "Trajectory", output: str | os.PathLike | None = None, **op
     Errors: `InputError` for another suffix, an unknown option, or a window where there is no display;
         `MissingDependencyError` for USD without usd-core.
     """
+    from pliant.sim.view.described import check_described
     from pliant.sim.view.fields import stage_of
     from pliant.sim.view.options import ViewOptions
 
+    check_described(trajectory.metadata.get("scene"))
     chosen = ViewOptions.of(options)
     path = None if output is None else Path(output)
     if path is not None and path.suffix.lower() not in FORMATS:
