@@ -72,13 +72,17 @@ class Collider:
 
 @dataclasses.dataclass(frozen=True)
 class GridSpec:
-    """Where the nodes are: the first one [m], spacing [m], counts, what each of the six walls does, and the mass floor [kg]."""
+    """Where the nodes are: the first one [m], spacing [m], counts, what each of the six walls does, the mass floor [kg].
+
+    And for how long [s] particles remember motion that the nodes do not hold.
+    """
 
     lower: np.ndarray
     spacing: float
     counts: tuple[int, int, int]
     walls: tuple[int, ...]
     mass_floor: float
+    transfer_memory: float = 0.0
 
     def to_dict(self) -> dict:
         return {**dataclasses.asdict(self), "lower": self.lower.tolist()}
