@@ -4,6 +4,7 @@ import functools
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import warp as wp
 
 from pliant.sim.mpm.memory import MemoryKernels, memory_kernels
@@ -28,6 +29,8 @@ class TransferMemory:
         if not self.used:
             return
         self.share = math.exp(-m.dt / time)
+        fluid = [np.full(b.end - b.start, getattr(b.law, "is_fluid", False)) for b in solver.binding.bodies]
+        self.whole = wp.array(np.concatenate(fluid), dtype=m.precision.real, device=m.device)
         p, new = m.precision, functools.partial(wp.zeros, device=m.device)
         self.nodes = new(m.node_count * solver.threads, dtype=p.vec4)
         self.means = new(m.node_count, dtype=p.vec4)
@@ -43,8 +46,8 @@ class TransferMemory:
 
     def reset(self) -> None:
         """Clear the grid."""
-        for array in vars(self).values():
-            if isinstance(array, wp.array):
+        for name, array in vars(self).items():
+            if isinstance(array, wp.array) and name != "whole":
                 array.zero_()
 
     def spread(self, program: Program) -> None:
@@ -62,7 +65,7 @@ class TransferMemory:
         self._over_particles(
             program, self.kernels.carry,
             lambda place, t: [
-                self.share, *place, b.base_of, self.means, *self._motion(), self.solver.status_of(t),
+                self.share, *place, b.base_of, self.whole, self.means, *self._motion(), self.solver.status_of(t),
             ],
         )  # fmt: skip
 
@@ -71,7 +74,7 @@ class TransferMemory:
         self._over_particles(
             program, self.kernels.carry_vjp,
             lambda place, t: [
-                self.share, *place, b.base_of, self.means, *self._motion(), *self._adjoint(), *self.stored, *self.dkept,
+                self.share, *place, b.base_of, self.whole, self.means, *self._motion(), *self._adjoint(), *self.stored, *self.dkept,
                 self.solver.copy_of(self.dmeans, t),
             ],
         )  # fmt: skip

@@ -82,7 +82,8 @@ class MemoryTangent:
         self._over_particles(
             program, self.kernels.gather,
             lambda place, t: [
-                *place, b.base_of, s["position"], self.solver.memory.means, *self._motion_dot(), self.means, *self.kept,
+                *place, b.base_of, self.solver.memory.whole, s["position"], self.solver.memory.means,
+                *self._motion_dot(), self.means, *self.kept,
             ],
         )  # fmt: skip
 
@@ -216,6 +217,7 @@ def _gather(p: Precision) -> wp.Kernel:
         nodes_each: int,
         clock: wp.array(dtype=int),
         base_of: wp.array(dtype=int),
+        whole: wp.array(dtype=real),
         x: wp.array(dtype=vec3),
         means: wp.array(dtype=vec4),
         x_dot: wp.array(dtype=vec3),
@@ -243,7 +245,7 @@ def _gather(p: Precision) -> wp.Kernel:
                 means, means_dot, corner, corner + d * nodes_each, line, plane, wx, wy, wz, hx, hy, hz, shift, f
             )
             r_dot[e] = v_dot[e] - vec3(sums[0, 0], sums[1, 0], sums[2, 0])
-            R_dot[e] = skew(C_dot[e] - (real(4.0) * grid.inv_dx) * (moment(sums) - wp.outer(v, shift)))
+            R_dot[e] = skew(C_dot[e] - (real(4.0) * grid.inv_dx) * (moment(sums) - wp.outer(v, shift)), whole[i])
 
     return gather_tangent
 
