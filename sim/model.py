@@ -83,7 +83,8 @@ class Collider:
 class GridSpec:
     """Where the nodes are: the first one [m], spacing [m], counts, what each of the six walls does, and the mass floor [kg].
 
-    `keep_inside` is how far within the faces of the extent positions are set back to [m], if they are.
+    `keep_inside` is how far within the faces of the extent positions are set back to [m], if they are; `transfer_memory`
+    for how long [s] particles remember motion that the nodes do not hold.
     """
 
     lower: np.ndarray
@@ -92,6 +93,7 @@ class GridSpec:
     walls: tuple[int, ...]
     mass_floor: float
     keep_inside: float | None = None
+    transfer_memory: float = 0.0
 
     def to_dict(self) -> dict:
         return {**dataclasses.asdict(self), "lower": self.lower.tolist()}

@@ -69,6 +69,8 @@ class Scene:
             up to mass_floor times the velocity of every node a body touches from its momentum in every substep. Default: none.
         keep_inside: set positions back to this distance [m] within the faces of `extent` (negative: beyond them) after every
             substep. A projection, no contact, to reproduce codes that have it: see `sim/mpm/inside.py`. Default: not done.
+        transfer_memory: for how long [s] particles remember motion that the grid does not hold. 0 (APIC) forgets it each substep, which
+            calms, and damps the more the smaller dt; a tenth of the period of what rings or swirls keeps its energy for any dt.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Scene:
         walls="separating",
         mass_floor=0.0,
         keep_inside=None,
+        transfer_memory=0.0,
     ):
         self.gravity = vector("gravity", gravity)
         self.extent = None if extent is None else corners(extent)
@@ -89,6 +92,9 @@ class Scene:
         if not 0.0 <= self.mass_floor < math.inf:
             raise InputError(f"mass_floor: expected a finite number of at least 0, got {mass_floor!r}; correct it.")
         self.keep_inside = checked_margin(keep_inside, self.extent)
+        self.transfer_memory = number("transfer_memory", transfer_memory)
+        if not self.transfer_memory >= 0.0:
+            raise InputError(f"transfer_memory: expected a time of at least 0 s, got {transfer_memory!r}; correct it.")
         self.bodies: list[dict[str, Any]] = []
         self.colliders: list[dict[str, Any]] = []
 
@@ -271,6 +277,7 @@ class Scene:
             "walls": dict(zip(FACES, self.walls, strict=True)),
             "mass_floor": self.mass_floor,
             "keep_inside": self.keep_inside,
+            "transfer_memory": self.transfer_memory,
             "bodies": [_plain(entry) for entry in self.bodies],
             "colliders": [_plain(entry) for entry in self.colliders],
         }
@@ -286,7 +293,8 @@ class Scene:
             raise InputError(f"scene: expected a description of format {FORMAT}, got another; save it anew.")
         try:
             options = {k: data[k] for k in ("gravity", "extent", "cell_size", "walls", "mass_floor")}
-            scene = Scene(**options, keep_inside=data.get("keep_inside"))
+            optional = {"keep_inside": data.get("keep_inside"), "transfer_memory": data.get("transfer_memory", 0.0)}
+            scene = Scene(**options, **optional)
             for entry in data["bodies"]:
                 scene._restore_body(entry)
             for entry in data["colliders"]:
@@ -341,7 +349,7 @@ class Scene:
         modes = self._modes()
         first, dx, counts = place_grid(points, self.extent, self.cell_size, self._wanted(), modes)
         nodes = whole_counts(counts, batch, particles, device)
-        return GridSpec(first, dx, nodes, modes, self.mass_floor, self.keep_inside)
+        return GridSpec(first, dx, nodes, modes, self.mass_floor, self.keep_inside, self.transfer_memory)
 
     def _check_inside(self, points: list[np.ndarray], grid: GridSpec) -> None:
         low = grid.lower + 0.5 * grid.spacing

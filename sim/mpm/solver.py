@@ -19,6 +19,7 @@ from pliant.sim.mpm.particle_contact import ParticleContact, pushes
 from pliant.sim.mpm.pressure_filter import PressureFilter
 from pliant.sim.mpm.state import StateArray
 from pliant.sim.mpm.step_limits import broken_limit
+from pliant.sim.mpm.transfer_memory import TransferMemory
 from pliant.sim.mpm.transfers import transfers
 from pliant.sim.program import Program, barrier_kernel
 from pliant.sim.status import Code, Status
@@ -87,7 +88,7 @@ class MPMSolver:
         self.work = Workspace(model, gradient)
         self.contact = ParticleContact(self, gradient) if pushes(model) else None
         self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
-        self.pressure = PressureFilter(self, gradient)
+        self.pressure, self.memory = PressureFilter(self, gradient), TransferMemory(self, gradient)
         self._compile(gradient)
         self._external = [body for body in binding.bodies if body.kernels is None]
         for body in self._external:
@@ -104,6 +105,7 @@ class MPMSolver:
         groups += [muscle_kernels(self.model.precision)] if any(body.muscle for body in self.binding.bodies) else []
         groups += [keep_kernels(self.model.precision)] if self.model.kept_within else []
         groups += [self.pressure.kernels] if self.pressure.bodies else []
+        groups += [self.memory.kernels] if self.memory.used else []
         kernels = [k for group in groups for k in group if k is not None and (gradient or "vjp" not in k.key)]
         modules = list({id(k.module): k.module for k in kernels}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=COMPILERS)
@@ -125,6 +127,7 @@ class MPMSolver:
         if self.contact is not None:
             self.contact.clear()
         self.pressure.reset()
+        self.memory.reset()
 
     def set_clock(self, step: int, slot: int) -> None:
         """Begin a run: the next substep forward is `step`, from `slot` to `slot + 1`."""
@@ -191,6 +194,7 @@ class MPMSolver:
         self._gather(program)
         self._return_maps(program)
         self.pressure.relax(program)
+        self.memory.carry(program)
         self._tick(program, 1)
         return program
 
@@ -200,7 +204,7 @@ class MPMSolver:
         state = [s["position"], s["velocity"], s["velocity_gradient"], s["deformation_gradient"]]
         self.each(
             program, self._transfers.g2p, 0, m.particle_count, m.particle_count,
-            lambda first, t: [m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, self._status(t)],
+            lambda first, t: [m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, self.status_of(t)],
         )  # fmt: skip
         if m.kept_within:
             self.each(
@@ -223,7 +227,8 @@ class MPMSolver:
                     ],
                 )  # fmt: skip
 
-    def _status(self, thread: int) -> wp.array:
+    def status_of(self, thread: int) -> wp.array:
+        """Where a thread reports what goes wrong."""
         return self.work.status[4 * thread : 4 * thread + 4]
 
     def _frames(self, program: Program) -> None:
@@ -260,13 +265,14 @@ class MPMSolver:
             program, self._transfers.p2g, 0, m.particle_count, m.particle_count,
             lambda first, t: [
                 m.grid, first, m.particle_count, w.clock, b.base_of, b.gravity, b.mass, b.volume,
-                s["position"], s["velocity"], C, w.tau, self.copy_of(w.nodes, t), w.active, w.slabs, self._status(t),
+                s["position"], s["velocity"], C, w.tau, self.copy_of(w.nodes, t), w.active, w.slabs, self.status_of(t),
             ],
         )  # fmt: skip
         if self.contact is not None:
             self.contact.record_weigh(program)
             self.contact.record_push(program)
         self.pressure.spread(program)
+        self.memory.spread(program)
 
     def copy_of(self, nodes: wp.array, thread: int) -> wp.array:
         """A thread's own copy of the nodes."""
@@ -294,6 +300,7 @@ class MPMSolver:
         if self.contact is not None:
             self.contact.record_rub(program, keep=keep)
         self.pressure.mean(program, keep=keep)
+        self.memory.mean(program, keep=keep)
 
     def _build_backward(self) -> Program:
         program = Program(self.model.device, self.threads)
@@ -312,6 +319,7 @@ class MPMSolver:
         m, b, w, s, a = self.arrays()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         program.phase()
+        self.memory.carry_vjp(program)
         self.pressure.relax_vjp(program)
         for body in self.binding.bodies:
             kernels = body.kernels
@@ -340,6 +348,7 @@ class MPMSolver:
                 self.copy_of(w.dvelocity, t),
             ],
         )  # fmt: skip
+        self.memory.restore(program)
 
     def _update_vjp(self, program: Program) -> None:
         m, b, w, _, _ = self.arrays()
@@ -356,6 +365,7 @@ class MPMSolver:
             ],
         )  # fmt: skip
         self.pressure.mean_vjp(program)
+        self.memory.mean_vjp(program)
 
     def _frames_vjp(self, program: Program) -> None:
         m, b, w, _, _ = self.arrays()
@@ -403,6 +413,7 @@ class MPMSolver:
                     ],
                 )  # fmt: skip
         self.pressure.spread_vjp(program)
+        self.memory.spread_vjp(program)
 
     def collect_controls(self) -> None:
         """Add what the particles gathered over a control interval to the adjoint of its activation."""

@@ -25,6 +25,7 @@ from pliant.sim.mpm.state import State
 from pliant.sim.mpm.tangent.binding import TangentBinding
 from pliant.sim.mpm.tangent.grid import grid_tangents
 from pliant.sim.mpm.tangent.laws import law_tangents, muscle_tangent
+from pliant.sim.mpm.tangent.memory import MemoryTangent
 from pliant.sim.mpm.tangent.pressure import PressureTangent
 from pliant.sim.mpm.tangent.touch import touch_tangents
 from pliant.sim.mpm.tangent.transfers import transfer_tangents
@@ -39,7 +40,7 @@ class TangentSolver(MPMSolver):
 
     def __init__(self, model: Model, binding: Binding, tangent: TangentBinding, *, every: int):
         self.tangent = tangent
-        self.pressure_tangent = PressureTangent(self, tangent)
+        self.pressure_tangent, self.memory_tangent = PressureTangent(self, tangent), MemoryTangent(self, tangent)
         super().__init__(model, binding, slots=SLOTS + 1, every=every, gradient=False)
 
     def _compile(self, gradient: bool) -> None:
@@ -49,6 +50,7 @@ class TangentSolver(MPMSolver):
         groups += [law_tangents(body.law, p) for body in self.binding.bodies]
         groups += [touch_tangents(p)] if self.contact else []
         groups += [self.pressure_tangent.kernels] if self.pressure.bodies else []
+        groups += [self.memory_tangent.kernels] if self.memory.used else []
         groups += [(muscle_tangent(p),)] if any(body.muscle for body in self.binding.bodies) else []
         modules = list({id(k.module): k.module for group in groups for k in group if k is not None}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=2)
@@ -63,10 +65,13 @@ class TangentSolver(MPMSolver):
         self._update_tangent(program)
         self._gather(program)
         self.pressure_tangent.gather(program)  # reads the tangents of the state before they change in place
+        self.memory_tangent.gather(program)
         self._gather_tangent(program)
         self._return_maps(program)
         self.pressure_tangent.relax(program)
         self.pressure.relax(program)
+        self.memory_tangent.carry(program)
+        self.memory.carry(program)
         self._tick(program, 1)
         return program
 
@@ -111,6 +116,7 @@ class TangentSolver(MPMSolver):
             self._push_tangent(program, self.contact)
             self._weigh_tangent(program)
         self.pressure_tangent.spread(program)
+        self.memory_tangent.spread(program)
 
     def _update_tangent(self, program: Program) -> None:
         m, b, w, _, _ = self.arrays()
@@ -127,6 +133,7 @@ class TangentSolver(MPMSolver):
         if self.contact is not None:
             self._rub_tangent(program, self.contact)
         self.pressure_tangent.mean(program)
+        self.memory_tangent.mean(program)
 
     def _push_tangent(self, program: Program, contact: ParticleContact) -> None:
         m, b, w, s, _ = self.arrays()
