@@ -195,6 +195,7 @@ class MPMSolver:
         self._return_maps(program)
         self.pressure.relax(program)
         self.memory.carry(program)
+        self._keep(program)
         self._tick(program, 1)
         return program
 
@@ -206,6 +207,10 @@ class MPMSolver:
             program, self._transfers.g2p, 0, m.particle_count, m.particle_count,
             lambda first, t: [m.grid, first, m.particle_count, w.clock, b.base_of, w.velocity, *state, self.status_of(t)],
         )  # fmt: skip
+
+    def _keep(self, program: Program) -> None:
+        """Set positions back, where a scene asks for it: the last thing done to them."""
+        m, _, w, s, _ = self.arrays()
         if m.kept_within:
             self.each(
                 program, keep_kernels(m.precision).keep, 0, m.particle_count, m.particle_count,
@@ -319,6 +324,11 @@ class MPMSolver:
         m, b, w, s, a = self.arrays()
         F, C = s["deformation_gradient"], s["velocity_gradient"]
         program.phase()
+        if m.kept_within:
+            self.each(
+                program, keep_kernels(m.precision).keep_vjp, 0, m.particle_count, m.particle_count,
+                lambda first, t: [*m.kept_within, first, m.particle_count, w.clock, s["position"], a["position"]],
+            )  # fmt: skip
         self.memory.carry_vjp(program)
         self.pressure.relax_vjp(program)
         for body in self.binding.bodies:
@@ -334,11 +344,6 @@ class MPMSolver:
                         a["deformation_gradient"], body.dcoefficients,
                     ],
                 )  # fmt: skip
-        if m.kept_within:
-            self.each(
-                program, keep_kernels(m.precision).keep_vjp, 0, m.particle_count, m.particle_count,
-                lambda first, t: [*m.kept_within, first, m.particle_count, w.clock, s["position"], a["position"]],
-            )  # fmt: skip
         state = [s["position"], s["velocity"], C, F]
         adjoint = [a["position"], a["velocity"], a["velocity_gradient"], a["deformation_gradient"]]
         self.each(

@@ -72,6 +72,8 @@ class TangentSolver(MPMSolver):
         self.pressure.relax(program)
         self.memory_tangent.carry(program)
         self.memory.carry(program)
+        self._keep(program)
+        self._keep_tangent(program)
         self._tick(program, 1)
         return program
 
@@ -188,13 +190,6 @@ class TangentSolver(MPMSolver):
                 dot.state["position"], dot.state["velocity"], dot.state["velocity_gradient"], F_dot,
             ],
         )  # fmt: skip
-        if m.kept_within:
-            self.each(
-                program, keep_kernels(m.precision).keep_tangent, 0, m.particle_count, m.particle_count,
-                lambda first, t: [
-                    *m.kept_within, first, m.particle_count, dot.count, w.clock, s["position"], dot.state["position"],
-                ],
-            )  # fmt: skip
         for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
             kernel = law_tangents(body.law, m.precision).return_map
             if kernel is not None:
@@ -205,6 +200,17 @@ class TangentSolver(MPMSolver):
                         own.coefficients, F_dot,
                     ],
                 )  # fmt: skip
+
+    def _keep_tangent(self, program: Program) -> None:
+        m, _, w, s, _ = self.arrays()
+        dot = self.tangent
+        if m.kept_within:
+            self.each(
+                program, keep_kernels(m.precision).keep_tangent, 0, m.particle_count, m.particle_count,
+                lambda first, t: [
+                    *m.kept_within, first, m.particle_count, dot.count, w.clock, s["position"], dot.state["position"],
+                ],
+            )  # fmt: skip
 
 
 def derivatives(
