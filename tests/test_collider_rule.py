@@ -10,7 +10,7 @@ DENSITY, GRAVITY = 1000.0, 9.81
 WIDE = {"x-": "open", "x+": "open", "y-": "slip", "y+": "slip", "z-": "open", "z+": "open"}
 
 
-def water_over(floor, offset, cells, depth=0.16, seconds=0.6):
+def water_over(floor, offset, cells, depth=0.16, seconds=0.8):
     """Loss of level of water over its floor [m], which lies `offset` cells above a node; elastic compression taken off."""
     dx, modulus = depth / cells, 5e4
     dt, low = 0.2 * dx / np.sqrt(modulus / DENSITY), -(3.0 + offset) * dx
@@ -20,8 +20,8 @@ def water_over(floor, offset, cells, depth=0.16, seconds=0.6):
     scene.add_mpm(column, water, density=DENSITY, spacing=dx / 2, name="water")
     scene.add_collider(floor(dx), name="floor")
     steps = int(seconds / dt)
-    trajectory = scene.build(dt=dt, threads=1).rollout(steps, record_every=steps, gradient=False).forward()
-    z = np.asarray(trajectory["water.position"], float)[-1, 0, :, 2]
+    trajectory = scene.build(dt=dt, threads=1).rollout(steps, record_every=steps // 20, gradient=False).forward()
+    z = np.asarray(trajectory["water.position"], float)[10:, 0, :, 2]  # later half; the water still rings
     compressed = 2.0 * DENSITY * GRAVITY * depth**2 / (3.0 * modulus)  # twice what the mean height loses by the pressure
     return depth - 2.0 * float(z.mean()) - compressed
 
@@ -35,7 +35,7 @@ FLOORS = {
 @pytest.mark.parametrize("floor", FLOORS)
 @pytest.mark.parametrize("offset", [0.0, 0.25, 0.5, 0.75])
 def test_water_keeps_its_level_wherever_the_floor_lies_between_the_nodes(floor, offset):
-    """Within .3 cell of ten (measured .01 to .27): the surface is felt at a layer of nodes."""
+    """Within .3 cell of ten (measured .03 to .26): the surface is felt at a layer of nodes."""
     assert abs(water_over(FLOORS[floor], offset, 10)) <= 0.3 * 0.016
 
 
