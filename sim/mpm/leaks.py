@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 THIN = 1.5  # cells: from this thickness on nothing creeps through, wherever the nodes lie
 REACH = 0.5  # cells that a wall has to reach into a floor
-PROBES, MARCH, HALVINGS = 300, 24, 8  # points from which a mesh's thickness is sought, steps inwards and halvings of the last
+PROBES, MARCH, HALVINGS = 300, 24, 8  # points on a mesh, steps inwards from each, halvings of the last
 PARALLEL = 0.85  # of half a wall's thickness: how deep its middle lies, at least
 TOUCHING = -0.1  # cells: how far from each other two colliders may be that are meant to touch
 SIDES = ("x", "y", "z")
