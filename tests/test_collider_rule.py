@@ -10,7 +10,7 @@ DENSITY, GRAVITY = 1000.0, 9.81
 WIDE = {"x-": "open", "x+": "open", "y-": "slip", "y+": "slip", "z-": "open", "z+": "open"}
 
 
-def water_over(floor, offset, cells, depth=0.16, seconds=0.6):
+def water_over(floor, offset, cells, depth=0.16, seconds=0.8):
     """Loss of level of water over its floor [m], which lies `offset` cells above a node; elastic compression taken off."""
     dx, modulus = depth / cells, 5e4
     dt, low = 0.2 * dx / np.sqrt(modulus / DENSITY), -(3.0 + offset) * dx
@@ -20,8 +20,8 @@ def water_over(floor, offset, cells, depth=0.16, seconds=0.6):
     scene.add_mpm(column, water, density=DENSITY, spacing=dx / 2, name="water")
     scene.add_collider(floor(dx), name="floor")
     steps = int(seconds / dt)
-    trajectory = scene.build(dt=dt, threads=1).rollout(steps, record_every=steps, gradient=False).forward()
-    z = np.asarray(trajectory["water.position"], float)[-1, 0, :, 2]
+    trajectory = scene.build(dt=dt, threads=1).rollout(steps, record_every=steps // 20, gradient=False).forward()
+    z = np.asarray(trajectory["water.position"], float)[10:, 0, :, 2]  # later half; the water still rings
     compressed = 2.0 * DENSITY * GRAVITY * depth**2 / (3.0 * modulus)  # twice what the mean height loses by the pressure
     return depth - 2.0 * float(z.mean()) - compressed
 
@@ -35,7 +35,7 @@ FLOORS = {
 @pytest.mark.parametrize("floor", FLOORS)
 @pytest.mark.parametrize("offset", [0.0, 0.25, 0.5, 0.75])
 def test_water_keeps_its_level_wherever_the_floor_lies_between_the_nodes(floor, offset):
-    """Within .3 cell of ten (measured .01 to .27): the surface is felt at a layer of nodes."""
+    """Within .3 cell of ten (measured .03 to .26): the surface is felt at a layer of nodes."""
     assert abs(water_over(FLOORS[floor], offset, 10)) <= 0.3 * 0.016
 
 
@@ -130,3 +130,25 @@ def mesh_box(dx):
 def test_a_body_laid_on_a_collider_stands_on_its_surface(shape, offset):
     """Within .15 cell (measured at most .03)."""
     assert abs(resting(shape, offset)) <= 0.15
+
+
+@pytest.mark.slow
+def test_the_gradient_with_respect_to_a_floors_height_has_the_mean_of_the_slope():
+    """Water falls on a floor at 17 heights over a cell: no jump, and the mean adjoint within 5 % (measured 1.5 %)."""
+    dx, depth, dt, steps = 0.016, 0.096, 5e-4, 240
+    scene = sim.Scene(extent=((0, 0, -4 * dx), (4 * dx, 2 * dx, 12 * dx)), cell_size=dx, walls="slip")
+    column = shapes.Box((4 * dx, 2 * dx, depth), center=(2 * dx, dx, depth / 2 + 1.2 * dx))
+    water = materials.Fluid(bulk_modulus=2e4, viscosity=1.0)
+    scene.add_mpm(column, water, density=DENSITY, spacing=dx / 2, name="water")
+    scene.add_collider(shapes.Plane(), friction=0.4, name="floor")
+    rollout = scene.build(dt=dt, threads=1, dtype="float64").rollout(steps, record_every=steps)
+    height, adjoint, floors = [], [], np.linspace(0.0, dx, 17)
+    for floor in floors:
+        pose = np.tile([0, 0, floor, 0, 0, 0, 1.0], (1, rollout.intervals + 1, 1))
+        z = np.asarray(rollout.forward({"floor.pose": pose})["water.position"])
+        seed = np.zeros_like(z)
+        seed[-1, 0, :, 2] = 1.0 / z.shape[2]
+        height.append(z[-1, 0, :, 2].mean())
+        adjoint.append(np.asarray(rollout.backward({"water.position": seed})["floor.pose"])[..., 2].sum())
+    slope = (height[-1] - height[0]) / dx
+    assert np.trapezoid(adjoint, floors) / dx == pytest.approx(slope, rel=0.05)

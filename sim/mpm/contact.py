@@ -16,8 +16,11 @@ apart sees their distance within a cell. Where viscous fluid sticks, its velocit
 behind it continue that line: to stop these too would bend it and brake the fluid at every transfer, the more the smaller
 the substep. They are left alone, and what is deeper than any fluid that keeps outside can reach is stopped again.
 
-A body that falls onto a collider is first met 1.5 cells above the topmost layer of blocked nodes, as far as a
-particle reaches, and an elastic one may stay up to a cell above; what is laid on it stays.
+What it costs: where no layer of nodes lies in the reach of s, over a third of all poses, the motion does not depend on
+the pose at all, and changes the faster over the rest; the mean of the gradient is right. A body that falls onto a
+collider is first met 1.5 cells above the topmost layer of blocked nodes, as far as a particle reaches, and an elastic one
+may stay up to a cell above; what is laid on it stays. An elastic block that friction ought to hold on a slope oblique to
+the nodes can creep, some cm/s at 20 mm a cell.
 """
 
 import functools
