@@ -29,7 +29,7 @@ def test_every_parameter_has_a_right_gradient():
         kept = {n: w for n, w in weighted_sum(trajectory)[1].items() if not n.endswith(".pose")}
         return sum(float((w * trajectory[n]).sum()) for n, w in kept.items()), kept
 
-    report = check_gradients(rollout, loss, values, probes=1, sweep=(1e-4, 1e-5, 1e-6, 1e-7))
+    report = check_gradients(rollout, loss, values, probes=1, sweep=(1e-5, 1e-6))
     assert report.first_bad is None
     assert all(p.error <= 1e-6 for p in report.parameters if not p.name.endswith(".pose")), str(report)
 

@@ -23,6 +23,8 @@ class Fluid(Material):
     The pressure K (1 - J) is linear in the volume. Viscosity limits an explicit step too, dt < density dx^2 / (6 eta)
     or so, which `wave_speed` knows nothing of.
 
+    A body of it has its pressures filtered each substep (`sim.mpm.pressure`) unless `add_mpm` is told otherwise.
+
     Source: Tampubolon et al., Multi-species Simulation of Porous Sand and Water Mixtures (2017), with gamma = -1.
     """
 
