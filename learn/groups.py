@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pliant.learn.evaluation import Evaluation, judged
-from pliant.learn.meter import calls_left
+from pliant.learn.meter import plan_more
 from pliant.sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Groups:
     A run that ends early is lost for every environment. Where it names those that failed, the others run again without
     them; where it names none, its two halves do. A failure so costs one more run of the group, or at most two for every
     halving, and a group of k failures of which each is named k more. Nothing runs again where an open meter does not allow
-    it beside the groups that have not yet run.
+    it beside what the iteration will still need.
     """
 
     def __init__(self, problem: "Problem", candidates: torch.Tensor, seeds: Sequence[int | None], gradient: bool):
@@ -82,8 +82,8 @@ class Groups:
         half = len(left) if failed else len(left) // 2
         groups = [part for part in (left[:half], left[half:]) if part]
         again: list[Seats] = [[index if index in part else None for index in seats] for part in groups]
-        needed = (len(again) + len(self.pending)) * self.problem.calls(1, gradient=self.gradient)
-        if calls_left() >= needed:
+        each = self.problem.calls(1, gradient=self.gradient)
+        if plan_more(len(again) * each):
             self.pending = again + self.pending
             return
         for index in left:

@@ -22,6 +22,7 @@ class Meter:
     def __init__(self, simulator_calls: int | None = None):
         self.limit = math.inf if simulator_calls is None else simulator_calls
         self.calls = 0
+        self.planned = 0  # of them, what the iteration under way will still need
         self.held = False  # whether anything inside has counted, be it nothing
         self._tokens: list[contextvars.Token] = []
 
@@ -44,9 +45,19 @@ def charge(calls: int) -> None:
     """Count simulator calls; whoever makes some outside a `Problem` says so here."""
     for meter in _OPEN.get():
         meter.calls += calls
+        meter.planned = max(0, meter.planned - calls)
         meter.held = True
 
 
-def calls_left() -> float:
-    """Simulator calls that every open meter still allows."""
-    return min((meter.left for meter in _OPEN.get()), default=math.inf)
+def spare() -> float:
+    """Simulator calls that every open meter allows beside what is planned."""
+    return min((meter.left - meter.planned for meter in _OPEN.get()), default=math.inf)
+
+
+def plan_more(calls: int) -> bool:
+    """Whether so many calls can be made beside what is planned; if so they are planned too."""
+    if spare() < calls:
+        return False
+    for meter in _OPEN.get():
+        meter.planned += calls
+    return True

@@ -96,11 +96,11 @@ class Method(Stateful, abc.ABC):
         saved, mine = state.get("method"), type(self).__name__
         if saved != mine:
             raise InputError(f"resume: expected the state of {mine}, got that of {saved}; use the same method.")
-        for name in self.STATE:
+        for name in set(self.STATE) & set(state):
             self._check_shape(name, state[name])
         super().load_state_dict(state)
         for name, estimator in self.estimators().items():
-            estimator.load_state_dict(state["estimators"][name])
+            estimator.load_state_dict(state.get("estimators", {}).get(name, {}))
         self.finished = state["finished"]
         self.rng.set_state(state["rng"])
 

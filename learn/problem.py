@@ -172,11 +172,10 @@ class Problem(Stateful, abc.ABC):
                 once have the seed of their first, and differ by what is drawn for each environment.
         """
         each = [seed] * len(candidates) if seeds is None else list(seeds)
-        if candidates.ndim != 2 or len(each) != len(candidates):
-            got = f"{list(candidates.shape)} and {len(each)} seeds"
-            raise InputError(
-                f"evaluate_all: expected candidates [n, dimension] and as many seeds, got {got}; correct them."
-            )
+        if candidates.ndim != 2 or candidates.shape[1] != self.space.dimension or len(each) != len(candidates):
+            expected = f"candidates [n, {self.space.dimension}] and as many seeds"
+            got = f"{list(candidates.shape)} and {len(each)}"
+            raise InputError(f"evaluate_all: expected {expected}, got {got}; correct them.")
         if self.parallel > 1:
             return Groups(self, candidates, each, gradient).run()
         with torch.set_grad_enabled(gradient):

@@ -11,7 +11,7 @@ from torch.autograd import forward_ad
 
 from pliant.learn.autograd import Simulator
 from pliant.learn.evaluation import Evaluation, Failed
-from pliant.learn.meter import calls_left, charge
+from pliant.learn.meter import charge, plan_more
 from pliant.learn.models.controller import Controller
 from pliant.learn.objectives.base import Objective
 from pliant.learn.problem import Problem, Unsuitable, Values, residuals_of
@@ -105,8 +105,8 @@ class SimulationProblem(Problem):
                     raise Failed(str(error), environments=(failed,)) from error
                 failures[failed] = str(error)
                 left = [e for e, sentence in enumerate(failures) if not sentence]
-                affordable = calls_left() >= self.calls(gradient=torch.is_grad_enabled())
-                if not (left and affordable) or self.environments - len(left) > self.may_fail * self.environments:
+                enough = left and self.environments - len(left) <= self.may_fail * self.environments
+                if not (enough and plan_more(self.environments)):
                     raise Failed(str(error), environments=(failed,)) from error
                 seats = [left[0] if failures[e] else e for e in range(self.environments)]
                 given = reseated(self.simulator.rollout, given, seats)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from pliant.learn.gradients.base import Estimate
-from pliant.learn.meter import Meter, calls_left, charge
+from pliant.learn.meter import Meter, charge, spare
 from pliant.learn.method import Method, Query
 from pliant.learn.problem import Problem, draw_seed, seeded
 from pliant.learn.records import Logged, joined
@@ -157,7 +157,9 @@ def solve(
     with Meter(budget.simulator_calls) as meter:
         meter.calls = progress.simulator_calls
         while not (reason := method.finished or _reason_to_stop(budget, progress, method.cost(problem))):
+            meter.planned = method.cost(problem)
             record, improved = _iterate(problem, method, progress, meter)
+            meter.planned = 0
             progress.seconds = before + time.perf_counter() - started
             record["seconds"] = progress.seconds
             history.append(record)
@@ -169,7 +171,7 @@ def solve(
 
 def _reason_to_stop(budget: Budget, progress: Progress, cost: int) -> str:
     """That of the budget, or of what this training is part of."""
-    reason, left = budget.reason_to_stop(progress, cost), calls_left()
+    reason, left = budget.reason_to_stop(progress, cost), spare()
     if reason or left >= cost:
         return reason
     return f"what it is part of has {left:g} simulator calls left, and one more iteration costs {cost}"

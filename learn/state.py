@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 import torch
 
+from pliant.sim.errors import InputError
+
 
 class Stateful:
     """Something whose attributes named in STATE change during a training.
@@ -23,7 +25,11 @@ class Stateful:
         return {name: _taken(getattr(self, name)) for name in self.STATE}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
+        """Continue from what `state_dict` gave. Errors: `InputError` where it lacks something, as that of another version does."""
+        missing = [name for name in self.STATE if name not in state]
+        if missing:
+            expected = f"{', '.join(missing)} in the state of {type(self).__name__}"
+            raise InputError(f"resume: expected {expected}, found none; start a new run, or use the version that saved it.")
         for name in self.STATE:
             mine = getattr(self, name)
             if isinstance(mine, torch.Generator):

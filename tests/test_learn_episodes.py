@@ -89,7 +89,10 @@ def test_an_episode_begins_where_its_reset_says_with_parameters_that_last(model)
     base = torch.from_numpy(model.parameters()["jelly.position"].value)
 
     def reset():
-        return {"jelly.position": base + torch.tensor([0.0, 0.0, next(lifts)]), "floor.friction": torch.rand(2).double()}
+        return {
+            "jelly.position": base + torch.tensor([0.0, 0.0, next(lifts)]),
+            "floor.friction": torch.rand(2).double(),
+        }
 
     windows = episodes(model, windows=2, reset=reset)
     with torch.no_grad():
@@ -174,7 +177,9 @@ def test_eight_policies_run_at_once_as_they_do_one_by_one():
         assert torch.allclose(one.gradient, other.gradient, rtol=1e-9, atol=1e-15)
     assert sum(e.simulator_calls for e in many) == sum(e.simulator_calls for e in single) == 16
     result = solve(together, Adam(), Budget(iterations=1), 0)
-    assert torch.equal(dict(together.simulator.named_parameters())["policy.policy.layers.0.bias"], torch.zeros(6).double())
+    assert torch.equal(
+        dict(together.simulator.named_parameters())["policy.policy.layers.0.bias"], torch.zeros(6).double()
+    )
     assert math.isfinite(result.loss)
 
 
@@ -218,7 +223,10 @@ def test_weights_outside_a_controllers_policy_cannot_run_in_parallel(model):
         (lambda m: Episodes(Simulator(m.rollout(STEPS)), rising, horizon=2), "with a Controller, got NoneType"),
         (lambda m: Episodes(Simulator(m.rollout(STEPS), controller()), rising, horizon=2), "record=learn.FIELDS"),
         (lambda m: episodes(m, windows=0), "multiple of 2, got 0"),
-        (lambda m: setattr(e := episodes(m), "reward", lambda t, a: a) or e.next(), "expected shape [2, 2], got [2, 2, 2]"),
+        (
+            lambda m: setattr(e := episodes(m), "reward", lambda t, a: a) or e.next(),
+            "expected shape [2, 2], got [2, 2, 2]",
+        ),
     ],
 )
 def test_episodes_that_cannot_be_are_refused_with_a_sentence(make, sentence, model):

@@ -279,3 +279,11 @@ def test_a_problem_that_was_resumed_in_the_middle_takes_an_input_error_for_a_fai
 
 def test_the_policy_of_a_point_mass_keeps_its_weights_where_nothing_else_has_state():
     assert point_mass_problem().state_dict() == {} and Pathwise().state_dict() == {}
+
+
+def test_a_state_that_lacks_something_is_refused_with_a_sentence():
+    kept = []
+    solve(quadratic(), Adam(), Budget(iterations=1), 0, callbacks=[lambda i: kept.append(i.snapshot())])
+    del kept[0]["method"]["second"]
+    with pytest.raises(InputError, match="expected second in the state of Adam, found none"):
+        solve(quadratic(), Adam(), Budget(iterations=2), 0, snapshot=kept[0])

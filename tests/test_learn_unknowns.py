@@ -47,9 +47,12 @@ def test_discrete_values_come_back_from_their_coordinates_and_are_what_they_shou
     drawn = space.values(thetas)
     assert set(drawn["count"].flatten().tolist()) == set(range(1, 9))
     assert set(drawn["liquid"].tolist()) == {0, 1, 2} and drawn["liquid"].shape == (200,)
-    assert space.starting_at({"liquid": "oil", "count": [8, 8]}).values(
-        space.starting_at({"liquid": "oil", "count": [8, 8]}).initial
-    )["liquid"] == 2
+    assert (
+        space.starting_at({"liquid": "oil", "count": [8, 8]}).values(
+            space.starting_at({"liquid": "oil", "count": [8, 8]}).initial
+        )["liquid"]
+        == 2
+    )
     broken = space.initial.clone()
     broken[4] = math.nan
     assert "'liquid' is not finite in 1 of 3 entries, first at [1]" in space.describe_not_finite(broken)
@@ -118,16 +121,24 @@ def test_a_prior_may_be_a_function_and_unknowns_without_one_are_flat():
         [
             Unknown(name="x", initial=torch.zeros(2), prior=lambda x: -x.square()),
             Unknown(name="y", initial=torch.zeros(3)),
-            Unknown(name="liquid", initial=0, choices=LIQUIDS, prior=torch.distributions.Categorical(torch.tensor([0.2, 0.3, 0.5]))),
+            Unknown(
+                name="liquid",
+                initial=0,
+                choices=LIQUIDS,
+                prior=torch.distributions.Categorical(torch.tensor([0.2, 0.3, 0.5])),
+            ),
         ]
     )
     values = {"x": torch.tensor([[1.0, 2.0], [0.0, 0.0]]), "y": torch.ones(2, 3), "liquid": torch.tensor([2, 0])}
     expected = [-5.0 + math.log(0.5), math.log(0.2)]
     assert space.log_prior(values).tolist() == pytest.approx(expected)
     assert space.has_priors and not mixed().has_priors
-    assert all("log density" not in s for s in solve(
-        Problem.from_loss(lambda v: v["height"], mixed().unknowns), RandomSearch(), Budget(iterations=1), 0
-    ).report)
+    assert all(
+        "log density" not in s
+        for s in solve(
+            Problem.from_loss(lambda v: v["height"], mixed().unknowns), RandomSearch(), Budget(iterations=1), 0
+        ).report
+    )
 
 
 def test_constants_reach_the_simulator_for_all_environments_or_for_each():
@@ -144,6 +155,4 @@ def test_constants_reach_the_simulator_for_all_environments_or_for_each():
         fall = torch.as_tensor(constants.get("gravity", torch.zeros(3))).expand(2, 3)[:, 2].abs() * 0.5 * 0.02**2
         assert loss.tolist() == pytest.approx((fall * 21 / 20).tolist(), rel=1e-5, abs=1e-12)  # semi-implicit steps
     with pytest.raises(InputError, match="constants that are not unknown"):
-        SimulationProblem(
-            Simulator(rollout), objective, unknowns=[unknown], constants={"cube.youngs_modulus": 1e4}
-        )
+        SimulationProblem(Simulator(rollout), objective, unknowns=[unknown], constants={"cube.youngs_modulus": 1e4})

@@ -82,7 +82,9 @@ def test_an_actor_and_its_critic_learn_and_resume_bit_for_bit_within_an_episode(
     method = lambda: Adam(learning_rate=0.03)  # noqa: E731
     straight = solve(hopper(), method(), Budget(iterations=41), 0)
     Run(tmp_path / "run", progress=False, save_every=50).solve(hopper(), method(), Budget(iterations=21), 0)
-    resumed = Run(tmp_path / "run", resume=True, progress=False, save_every=50).solve(hopper(), method(), Budget(iterations=41), 0)
+    resumed = Run(tmp_path / "run", resume=True, progress=False, save_every=50).solve(
+        hopper(), method(), Budget(iterations=41), 0
+    )
     timeless = [[{**record, "seconds": 0} for record in result.history] for result in (straight, resumed)]
     assert timeless[0] == timeless[1] and torch.equal(straight.theta, resumed.theta)
     second = [record["reward"] for record in straight.history[1::2]]  # heights in the later window

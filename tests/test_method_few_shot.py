@@ -13,7 +13,9 @@ class Task:
     """A body slowed by drag, x = v (1 - exp(-k t)) / k, seen twice with noise; the family's log k and v are Gaussian."""
 
     def __init__(self, rng: torch.Generator):
-        self.truth = torch.tensor([0.5, 2.0]) + torch.tensor([0.4, 0.3]) * torch.randn(2, generator=rng, dtype=torch.float64)
+        self.truth = torch.tensor([0.5, 2.0]) + torch.tensor([0.4, 0.3]) * torch.randn(
+            2, generator=rng, dtype=torch.float64
+        )
         noise = NOISE * torch.randn(len(TIMES), generator=rng, dtype=torch.float64)
         self.seen, self.runs = self.position(self.truth) + noise, 0
 

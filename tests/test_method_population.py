@@ -35,7 +35,9 @@ class Resampling(Method):
     def tell(self, query: Query, estimates: Sequence[Estimate]) -> dict[str, object]:
         losses = torch.tensor([e.value for e in estimates], dtype=self.space.dtype)
         self.failed += sum(not e.ok for e in estimates)
-        weights = (-(losses - losses.min()) / self.temperature).exp() if losses.isfinite().any() else torch.ones(self.size)
+        weights = (
+            (-(losses - losses.min()) / self.temperature).exp() if losses.isfinite().any() else torch.ones(self.size)
+        )
         chosen = torch.multinomial(weights, self.size, replacement=True, generator=self.rng)
         self.std *= self.cooling
         self.particles = query.candidates[chosen] + self.std * self.space.noise(self.size, self.rng)
@@ -67,7 +69,9 @@ def test_a_population_survives_the_failures_in_some_of_its_environments():
     result = solve(together, Resampling(), Budget(simulator_calls=900), 0)
     assert result.loss < 1e-4  # a centimetre
     single = solve(alone, Resampling(), Budget(iterations=len(result.history)), 0)
-    assert [r["failed"] for r in result.history] == [r["failed"] for r in single.history]  # one fails alone at any batch
+    assert [r["failed"] for r in result.history] == [
+        r["failed"] for r in single.history
+    ]  # one fails alone at any batch
     failed = sum(r["failed"] for r in result.history)
     assert failed > 5 and f"{failed} designs failed." in result.report
     assert result.simulator_calls == together.simulator.rollout.simulator_calls <= 900

@@ -39,10 +39,10 @@ class Variational(Method):
         return odds.log_prob(choice) + number.log_prob(candidates[:, 3])
 
     def ask(self) -> Query:
-        odds = self.weights["q"].detach()[:3].softmax(0)
-        choice = torch.multinomial(odds, self.samples, replacement=True, generator=self.rng)
+        choice = torch.multinomial(self.weights["q"].detach()[:3].exp(), self.samples, True, generator=self.rng)
         free = self.space.noise(self.samples, self.rng)[:, 3] * self.q(choice)[1].stddev + self.q(choice)[1].mean
-        return Query(candidates=torch.cat([torch.eye(3)[choice].to(free), free[:, None]], 1).detach(), common_noise=False)
+        drawn = torch.cat([torch.eye(3)[choice].to(free), free[:, None]], 1).detach()
+        return Query(candidates=drawn, common_noise=False)
 
     def gradient(self, query: Query, estimates: Sequence[Estimate]) -> tuple[torch.Tensor, torch.Tensor]:
         log_q = self.log_q(query.candidates)
@@ -82,6 +82,6 @@ def test_a_choice_is_inferred_with_an_unbiased_score_function():
     mean, error = drawn.mean(0), drawn.std(0) / math.sqrt(200)
     assert ((mean - exact).abs() < 3.0 * error).all() and (error < 0.1 * exact.abs()).any()
     result = solve(problem, Variational(), Budget(simulator_calls=32 * 250), 0)
-    posterior = joint.exp().reshape(3, -1).sum(1) / joint.exp().sum()
-    assert result.history[-1]["probabilities"] == pytest.approx(posterior.tolist(), abs=0.08)
+    posterior = (joint.exp().reshape(3, -1).sum(1) / joint.exp().sum()).tolist()
+    assert result.history[-1]["probabilities"] == pytest.approx(posterior, abs=0.08)
     assert "log density of the priors" in result.report[-1]

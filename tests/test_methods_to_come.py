@@ -16,7 +16,14 @@ LINES = {
     "bilevel": 64,
     "population": 81,
 }
-PUBLIC = {"pliant", "pliant.learn", "pliant.learn.control", "pliant.learn.models", "pliant.learn.objectives", "pliant.sim"}
+PUBLIC = {
+    "pliant",
+    "pliant.learn",
+    "pliant.learn.control",
+    "pliant.learn.models",
+    "pliant.learn.objectives",
+    "pliant.sim",
+}
 
 
 @pytest.mark.parametrize("name", LINES)

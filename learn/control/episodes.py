@@ -140,7 +140,9 @@ class Episodes(Stateful):
         last.time = float(trajectory.times[-1])
         rewards = self.reward(trajectory, actions)
         if rewards.shape != actions.shape[:2]:
-            raise InputError(f"reward: expected shape {list(actions.shape[:2])}, got {list(rewards.shape)}; correct it.")
+            raise InputError(
+                f"reward: expected shape {list(actions.shape[:2])}, got {list(rewards.shape)}; correct it."
+            )
         done = torch.zeros(rewards.shape, dtype=torch.bool)
         done[-1] = first + self.steps == self.horizon
         return Window(

@@ -7,7 +7,7 @@ import torch
 
 from pliant.learn.evaluation import Evaluation
 from pliant.learn.gradients.base import Estimate, GradientEstimator
-from pliant.learn.meter import calls_left, charge
+from pliant.learn.meter import charge, plan_more
 from pliant.learn.problem import NUMERICAL, Problem, Unsuitable, draw_seed
 from pliant.sim.errors import InputError
 from pliant.sim.status import SimulationError
@@ -92,7 +92,7 @@ def _backward(
             rows = torch.autograd.grad(losses, leaf, retain_graph=again or len(good) > 1)[0]
     except (SimulationError, *NUMERICAL) as error:
         failure = str(error)
-    if failure and len(good) > 1 and calls_left() >= 2 * usual:
+    if failure and len(good) > 1 and plan_more(2 * usual):
         half = len(good) // 2
         made = {}
         for part in (good[:half], good[half:]):

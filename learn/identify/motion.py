@@ -220,7 +220,7 @@ class Curriculum(Problem):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.enter(state["stage"])
-        for stage, saved in zip(self.stages, state["stages"], strict=True):
+        for stage, saved in zip(self.stages, state.get("stages", ()), strict=False):
             stage.load_state_dict(saved)
         self.began, self.iterations = state["began"], list(state["iterations"])
 

@@ -143,7 +143,9 @@ class LevenbergMarquardt(Method):
 
     def _begin(self, estimate: Estimate) -> dict[str, float]:
         if not estimate.ok:
-            self.finished = "LevenbergMarquardt cannot start, the initial unknowns fail: " + estimate.failure.rstrip(".")
+            self.finished = "LevenbergMarquardt cannot start, the initial unknowns fail: " + estimate.failure.rstrip(
+                "."
+            )
             return {"damping": self.lam}
         self._linearise(estimate)
         self._conclude(fallen=True)
