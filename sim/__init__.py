@@ -1,6 +1,6 @@
 """Pliant's simulator: scenes, boxes of fields, models and differentiable rollouts. SI units, z up, quaternions xyzw."""
 
-from pliant.sim import materials, shapes, spectral
+from pliant.sim import finite_volume, materials, shapes, spectral
 from pliant.sim.audit import GradientReport, check_gradients
 from pliant.sim.errors import InputError, MissingDependencyError, PliantError
 from pliant.sim.measure import energies, momentum
@@ -37,6 +37,7 @@ __all__ = [
     "__version__",
     "check_gradients",
     "energies",
+    "finite_volume",
     "materials",
     "momentum",
     "shapes",

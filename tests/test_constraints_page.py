@@ -85,3 +85,9 @@ def test_conditioning_conserves_and_is_nearer_than_the_projection(session):
     assert conditioned < projected < raw
     for u in (session["projected_mean"], session["conserving"].mean):
         assert session["constraint"].residual(u).abs().max() < 1e-12
+
+
+def test_melting_conserves_to_round_off_and_grows_with_the_square_root_of_time(session):
+    """The exact mass is 2 c sqrt(t / pi) = 0.1859 at t = 0.05 with a threshold of 0.6."""
+    assert session["lost"] < 1e-14
+    assert float(session["melted"][-1, 0]) == pytest.approx(0.18595 * np.sqrt(1666 * 3e-5 / 0.05), rel=1e-3)

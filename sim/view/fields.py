@@ -17,20 +17,21 @@ from pliant.sim.view.raycaster import Style
 from pliant.sim.view.volume import render_volume
 
 SAMPLED_FRAMES = 60  # of a long trajectory, for the range of the colours
+FAMILIES = ("spectral", "finite_volume")
 UNITS = {"vorticity": "1/s", "velocity": "m/s"}
 SIGNED, UNSIGNED = "RdBu_r", "viridis"  # colour maps
 
 
 def is_of_fields(trajectory: Trajectory) -> bool:
-    """Whether a trajectory comes from a periodic box."""
-    return (trajectory.metadata.get("scene") or {}).get("family") == "spectral"
+    """Whether a trajectory holds fields on points or cells instead of particles."""
+    return (trajectory.metadata.get("scene") or {}).get("family") in FAMILIES
 
 
 class FieldStage:
     """One recorded field to draw: a scalar, or the length of a vector.
 
     Args:
-        trajectory: of a periodic box.
+        trajectory: of a periodic box, or an interval of cells.
         options: `color_by` chooses the field; default: the first recorded.
 
     Errors: `InputError` for an unknown field or environment, or an option that fields do not have.
