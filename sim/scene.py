@@ -223,8 +223,9 @@ class Scene:
         total = batch * sum(len(x) for x in points)
         grid = self._grid(points, batch, total, where)
         self._check_inside(points, grid)
-        self._check_time_step(positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
-        bodies = self._model_bodies(points, batch, p, (grid.spacing, float(dt)))
+        steps = (grid.spacing, positive("dt", dt, SHORTEST, LONGEST))
+        bodies = self._model_bodies(points, batch, p, steps)
+        self._check_time_step(float(dt), grid.spacing)
         colliders = tuple(self._model_collider(entry, batch, p) for entry in self.colliders)
         volumes = mesh_volumes(colliders, grid.spacing)
         return Model(

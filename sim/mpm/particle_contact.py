@@ -155,8 +155,8 @@ class ParticleContact:
                 program, self.kernels.push, body.start, body.end, m.particle_count,
                 lambda first, t, body=body: [
                     *self.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
-                    m.rounded_solids, m.roundings, m.middles, w.frames, m.distances, self.solver.copy_of(w.nodes, t), self._copy(t),
-                    self.touched, self.slabs, w.wrench, self.crossed,
+                    m.rounded_solids, m.roundings, m.bounds, m.middles, w.frames, m.distances,
+                    self.solver.copy_of(w.nodes, t), self._copy(t), self.touched, self.slabs, w.wrench, self.crossed,
                 ],
             )  # fmt: skip
 
@@ -194,8 +194,8 @@ class ParticleContact:
                 program, self.kernels.push_vjp, body.start, body.end, m.particle_count,
                 lambda first, t, body=body: [
                     *self.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
-                    m.rounded_solids, m.roundings, w.frames, m.distances, w.dnodes, self.dpress, w.dwrench, a["position"], a["velocity"],
-                    body.touch.dmodulus, body.touch.ddamping, w.dframes,
+                    m.rounded_solids, m.roundings, m.bounds, w.frames, m.distances, w.dnodes, self.dpress,
+                    w.dwrench, a["position"], a["velocity"], body.touch.dmodulus, body.touch.ddamping, w.dframes,
                 ],
             )  # fmt: skip
 
