@@ -21,7 +21,7 @@ from pliant.sim.mpm.state import FIELDS, SHAPES, State
 from pliant.sim.mpm.transfers import grid_struct
 from pliant.sim.parameter import Parameter, ParameterSpec
 from pliant.sim.precision import Precision
-from pliant.sim.shapes import Box, Cylinder, Shape
+from pliant.sim.shapes import Box, Cylinder, Plane, Shape
 from pliant.sim.shapes.base import FAR
 from pliant.sim.solver import BaseModel
 
@@ -228,6 +228,15 @@ class Model(BaseModel):
         edged = [isinstance(collider.shape, (Box, Cylinder)) for collider in self.colliders]
         half = 0.5 * self.grid_spec.spacing
         radii = [min(half, depth_of(c.shape)) if e else 0.0 for c, e in zip(self.colliders, edged, strict=True)]
+        return wp.array(np.array(radii, self.precision.numpy), dtype=self.precision.real, device=self.device)
+
+    @cached_property
+    def bounds(self) -> wp.array:
+        """Radius [m] of a ball about the origin of every collider that holds it; 0 of a plane."""
+        radii = []
+        for shape in (collider.shape for collider in self.colliders):
+            corners = np.abs(np.array([[0.0] * 3] if isinstance(shape, Plane) else shape.bounds()) - shape.center)
+            radii.append(0.0 if isinstance(shape, Plane) else float(np.linalg.norm(corners.max(axis=0))))
         return wp.array(np.array(radii, self.precision.numpy), dtype=self.precision.real, device=self.device)
 
     def _solids(self, sizes: list[np.ndarray]) -> wp.array:

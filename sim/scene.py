@@ -248,8 +248,9 @@ class Scene:
         total = batch * sum(len(x) for x in points)
         grid = self._grid(points, batch, total, where)
         self._check_inside(points, grid)
-        check_time_step(self.bodies, positive("dt", dt, SHORTEST, LONGEST), grid.spacing)
-        bodies = self._model_bodies(points, batch, p, (grid.spacing, float(dt)))
+        steps = (grid.spacing, positive("dt", dt, SHORTEST, LONGEST))
+        bodies = self._model_bodies(points, batch, p, steps)
+        check_time_step(self.bodies, float(dt), grid.spacing)
         colliders = tuple(self._model_collider(entry, batch, p) for entry in self.colliders)
         volumes = mesh_volumes(colliders, grid.spacing)
         return Model(

@@ -7,6 +7,7 @@ velocities. Where both are in a scene, the grid's rule serves of a node the shar
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from pliant.sim.mpm.binding import Binding
     from pliant.sim.mpm.solver import MPMSolver
 
+BLOCK = (
+    64  # particles a launch item on a CPU: to set up a kernel of many variables costs 35 ns, to pass over a particle 3
+)
 RULES = ("particle", "grid")
 STABLE_SHARE = 0.9  # of the longest substep at which a particle alone on its spring does not swing up, 2 sqrt(m / k)
 LAYER = 3.0  # of them make a cell, of layers as compliant as the contact: measured, see `touch`
@@ -100,7 +104,7 @@ class ParticleContact:
         self.kernels, self.friction = touch_kernels(p), rubbing_kernels(p)
         self.bodies = [body for body in solver.binding.bodies if body.touch is not None]
         self._ruled = [body for body in solver.binding.bodies if body.touch is None]
-        self.colliders = len(model.colliders)
+        self.colliders, self._block = len(model.colliders), 1 if model.device.is_cuda else BLOCK
         new, entries = functools.partial(wp.zeros, device=model.device), self.colliders * model.node_count
         if entries * model.threads >= 2**31:
             raise InputError(
@@ -151,12 +155,12 @@ class ParticleContact:
         """Add the push of the colliders to the scattered momentum."""
         m, b, w, s = self._arrays()
         for body in self.bodies:
-            self.solver.each(
-                program, self.kernels.push, body.start, body.end, m.particle_count,
-                lambda first, t, body=body: [
-                    *self.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
-                    m.rounded_solids, m.roundings, m.middles, w.frames, m.distances, self.solver.copy_of(w.nodes, t), self._copy(t),
-                    self.touched, self.slabs, w.wrench, self.crossed,
+            self._each(
+                program, self.kernels.push, body,
+                lambda first, last, t, body=body: [
+                    *self.lead(body, first, t), last, self._block, s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
+                    m.rounded_solids, m.roundings, m.bounds, m.middles, w.frames, m.distances,
+                    self.solver.copy_of(w.nodes, t), self._copy(t), self.touched, self.slabs, w.wrench, self.crossed,
                 ],
             )  # fmt: skip
 
@@ -190,12 +194,12 @@ class ParticleContact:
         m, b, w, s = self._arrays()
         a = self.solver.adjoint.fields
         for body in self.bodies:
-            self.solver.each(
-                program, self.kernels.push_vjp, body.start, body.end, m.particle_count,
-                lambda first, t, body=body: [
-                    *self.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
-                    m.rounded_solids, m.roundings, w.frames, m.distances, w.dnodes, self.dpress, w.dwrench, a["position"], a["velocity"],
-                    body.touch.dmodulus, body.touch.ddamping, w.dframes,
+            self._each(
+                program, self.kernels.push_vjp, body,
+                lambda first, last, t, body=body: [
+                    *self.lead(body, first, t), last, self._block, s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
+                    m.rounded_solids, m.roundings, m.bounds, w.frames, m.distances, w.dnodes, self.dpress,
+                    w.dwrench, a["position"], a["velocity"], body.touch.dmodulus, body.touch.ddamping, w.dframes,
                 ],
             )  # fmt: skip
 
@@ -224,6 +228,12 @@ class ParticleContact:
             m.grid, first, body.start, body.items, m.particle_count, m.node_count, m.batch, thread, body.touch.radius,
             w.clock, b.base_of,
         ]  # fmt: skip
+
+    def _each(self, program: Program, kernel: wp.Kernel, body: Any, arguments: Callable) -> None:
+        """Launch a kernel over blocks of a body's particles on every thread."""
+        shares = self.solver.shares(body.start, body.end, self.model.particle_count)
+        for thread, (first, count) in enumerate(shares):
+            program.launch(thread, kernel, -(-count // self._block), arguments(first, first + count, thread))
 
     def _copy(self, thread: int) -> wp.array:
         n = self.colliders * self.model.node_count
