@@ -58,10 +58,10 @@ def test_gradient_and_tangent_are_right_where_positions_were_set_back(law, memor
     """Whatever else moves particles or acts on them: the transfer's memory, the filter of a fluid's pressure."""
     scene = thrown(law, keep_inside=0.075, transfer_memory=memory)
     rollout = scene.build(dt=5e-4, dtype="float64", **options).rollout(
-        200, record_every=100, record=FIELDS, checkpoint_every=40
+        320, record_every=160, record=FIELDS, checkpoint_every=40
     )
     trajectory = rollout.forward()
-    assert "keep_inside" in trajectory.status.warnings[-1] and trajectory["block.position"].min() == 0.075
+    assert "keep_inside" in trajectory.status.warnings[-1] and trajectory["block.position"].min() >= 0.075
     report = check_gradients(rollout, weighted, probes=1, sweep=(1e-5, 1e-6, 1e-7))
     assert all(p.error <= 1e-6 for p in report.parameters), str(report)
     _, weights = weighted(rollout.forward())
