@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch.autograd import forward_ad
+from torch.autograd.function import once_differentiable
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, vmap
 
 from pliant.learn.constrain import (
@@ -422,6 +423,13 @@ def test_a_singular_system_raises(solver):
         linear_solve(matrix, torch.ones(3), solver=solver)
 
 
+@pytest.mark.parametrize("solver", ALL, ids=name)
+def test_what_is_not_finite_is_named(solver):
+    for matrix, b in ((torch.eye(2), torch.tensor([1.0, torch.nan])), (torch.eye(2) * torch.nan, torch.ones(2))):
+        with pytest.raises(ConvergenceError, match="not finite"):
+            linear_solve(matrix, b, solver=solver)
+
+
 def test_dense_lu_says_that_a_solvable_singular_system_is_singular():
     matrix = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
     with pytest.raises(ConvergenceError, match="singular"):
@@ -476,9 +484,40 @@ def test_a_module_s_weights_are_parameters():
         custom_fixed_point(lambda z, x: network(z) + x, batch_dims=1)(torch.zeros(5, 4), x)
 
 
+class Once(torch.autograd.Function):
+    """x^3 / 10, whose gradient is not differentiable, as that of a simulation."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3 / 10
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g):
+        return 0.3 * ctx.saved_tensors[0] ** 2 * g
+
+
+def test_a_function_that_is_differentiable_once_gives_first_derivatives_and_refuses_what_it_cannot():
+    """Torch would leave its part out of second derivatives, and of Newton's steps, without a word."""
+    a = torch.tensor([0.3, 0.5], requires_grad=True)
+    solve = lambda solver: custom_fixed_point(lambda x, a: Once.apply(x) + 0.1 * x + a, solver)(torch.zeros(2), a)  # noqa: E731
+    x = solve(Anderson())
+    (found,) = torch.autograd.grad(x.sum(), a, retain_graph=True)
+    assert torch.allclose(found, 1 / (1 - 0.1 - 0.3 * x.detach() ** 2))
+    (again,) = torch.autograd.grad(x.sum(), a, create_graph=True)
+    for refused in (lambda: torch.autograd.grad(again.sum(), a), lambda: solve(Newton())):
+        with pytest.raises(InputError, match="differentiates twice.*Anderson"):
+            refused()
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda: custom_root(lambda x: x, solver="newton"), "as solver, got 'newton'"),
+        (lambda: custom_root(lambda x: x, linear_solver=Newton()), "for linear systems"),
+        (lambda: linear_solve(torch.eye(2), torch.ones(2), solver=Newton()), "for linear systems"),
+        (lambda: torch.inference_mode()(lambda: custom_root(lambda x: x)(torch.ones(3)))(), "inference_mode"),
         (lambda: custom_root(lambda x: x[:2])(torch.ones(3)), "one equation for each unknown"),
         (lambda: custom_root(lambda x: x)(torch.ones(3, dtype=torch.int64)), "real floating tensors, got torch.int64"),
         (lambda: custom_root(lambda x: x)(torch.ones(3, dtype=torch.complex128)), "view_as_real"),

@@ -5,11 +5,14 @@ Functions take tensors and return a tuple of tensors. Plain autograd is used whe
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch._C import _functorch as functorch  # torch has no public way to ask what follows a tensor
 from torch._functorch.pyfunctorch import temporarily_pop_interpreter_stack
 from torch.autograd import forward_ad
+
+from pliant.sim.errors import InputError
 
 Tensors = tuple[torch.Tensor, ...]
 Function = Callable[..., Tensors]
@@ -43,6 +46,34 @@ def bare(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach()
 
 
+def _refuse_cut(found: tuple[torch.Tensor | None, ...]) -> None:
+    """Raise where a product is to be differentiated further and a part of it cannot be.
+
+    Torch marks such a part by a node that raises, but goes round it where gradients of given tensors are asked for: what
+    depends on it would be zero.
+    """
+    pending, seen = [g.grad_fn for g in found if g is not None and g.grad_fn is not None], set[Any]()
+    while pending:
+        node = pending.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node.name() == "torch::autograd::Error":
+            raise InputError(
+                "implicit: expected a function that torch differentiates twice, got one with a part that it differentiates once, as "
+                "`simulate` is; take Anderson or Picard instead of Newton, and no forward mode or second derivative."
+            )
+        pending += [following for following, _ in node.next_functions if following is not None]
+
+
+def _check_mode() -> None:
+    if torch.is_inference_mode_enabled():
+        raise InputError(
+            "implicit: expected to be called outside torch.inference_mode, where nothing can be differentiated, not even for "
+            "Newton's steps; use torch.no_grad."
+        )
+
+
 def pullback(function: Function, primals: Tensors) -> LinearMap:
     """w -> J^T w of J = d function / d primals, evaluated once and applied as often as asked.
 
@@ -51,6 +82,7 @@ def pullback(function: Function, primals: Tensors) -> LinearMap:
     if under_transform():
         _, transposed = torch.func.vjp(lambda *p: tuple(function(*p)), *primals)
         return lambda w: tuple(transposed(tuple(w)))
+    _check_mode()
     recording = torch.is_grad_enabled()
     with torch.enable_grad():
         inputs = tuple(p.view_as(p) if recording and p.requires_grad else p.detach().requires_grad_() for p in primals)
@@ -62,6 +94,8 @@ def pullback(function: Function, primals: Tensors) -> LinearMap:
             return tuple(torch.zeros_like(p) for p in primals)
         outs, weights = zip(*pairs, strict=True)
         found = torch.autograd.grad(outs, inputs, weights, create_graph=recording, retain_graph=True, allow_unused=True)
+        if recording:
+            _refuse_cut(found)
         return tuple(torch.zeros_like(p) if g is None else g for g, p in zip(found, primals, strict=True))
 
     return pull
@@ -78,6 +112,7 @@ def pushforward(function: Function, primals: Tensors) -> LinearMap:
         whole = tuple(p.contiguous() for p in primals)
         plain = lambda *p: tuple(function(*p))  # noqa: E731
         return lambda t: tuple(torch.func.jvp(plain, whole, tuple(d.contiguous() for d in t))[1])
+    _check_mode()
     recording = torch.is_grad_enabled()
     with torch.enable_grad():
         inputs = tuple(p.view_as(p) if recording and p.requires_grad else p.detach().requires_grad_() for p in primals)

@@ -88,7 +88,7 @@ def custom_root(
     Errors: `InputError` where F holds a tensor that requires a gradient instead of taking it as a parameter, whose gradient
         would silently be zero; `ConvergenceError` where the solve, or later that of a derivative, does not converge.
     """
-    return ImplicitFunction("custom_root", F, solver or Newton(), linear_solver or GMRES(), batch_dims)
+    return _made("custom_root", F, solver or Newton(), linear_solver or GMRES(), batch_dims)
 
 
 def custom_fixed_point(
@@ -119,7 +119,24 @@ def custom_fixed_point(
             )
         return pytree.tree_unflatten([a - b for a, b in zip(leaves, made, strict=True)], spec)
 
-    return ImplicitFunction("custom_fixed_point", F, solver or Anderson(), linear_solver or GMRES(), batch_dims)
+    return _made("custom_fixed_point", F, solver or Anderson(), linear_solver or GMRES(), batch_dims)
+
+
+def _made(name: str, F: Callable[..., Any], solver: Any, linear_solver: Any, batch_dims: int) -> ImplicitFunction:
+    """The function, where the solvers are solvers."""
+    if not isinstance(solver, RootSolver):
+        raise InputError(
+            f"{name}: expected Newton(), Picard(), Anderson() or Given(function) as solver, got {solver!r}; make one."
+        )
+    _check_linear(linear_solver, name)
+    return ImplicitFunction(name, F, solver, linear_solver, batch_dims)
+
+
+def _check_linear(solver: Any, name: str) -> None:
+    if not isinstance(solver, LinearSolver):
+        raise InputError(
+            f"{name}: expected CG(), NormalCG(), BiCGSTAB(), GMRES() or DenseLU() for linear systems, got {solver!r}; make one."
+        )
 
 
 def linear_solve(
@@ -146,6 +163,7 @@ def linear_solve(
         parameters, batch_dims = (matvec,), b.ndim - 1
         matvec = lambda x, A: (A @ x[..., None])[..., 0]  # noqa: E731
     solver = solver or CG()
+    _check_linear(solver, "linear_solve")
     layout, right = Layout.of(b, batch_dims, "linear_solve: b")
     given = _Parameters((b, *parameters))
     product = matvec

@@ -92,6 +92,7 @@ class LinearSolver(abc.ABC):
             left = float(quotient(norm(r), scale, scale != 0.0).max())
             if spent >= limit or not left < STALLED * before:
                 why = "the limit" if spent >= limit else "the residual no longer falls"
+                why = why if math.isfinite(left) else "the system or its right-hand side is not finite"
                 raise ConvergenceError(
                     type(self).__name__, why, self.remedy(), residual=left, tolerance=tolerance, iterations=spent
                 )
