@@ -46,8 +46,10 @@ def add_twins(
 
     Where `apart` is an even number of cells the two see the same grid.
     """
-    name = name or material
-    for side, law, suffix in ((-0.5, MATERIALS[material], ""), (0.5, learned_law(material), "_learned")):
+    name, true = name or material, MATERIALS[material]
+    modulus = getattr(true, "youngs_modulus", 0.0)  # a learned law tells none of its own
+    stiffness = 1.5 * modulus if true.is_solid else None
+    for side, law, suffix in ((-0.5, true, ""), (0.5, learned_law(material), "_learned")):
         color = np.asarray(COLORS[material])
         scene.add_mpm(
             shifted(shape, side * apart),
@@ -58,6 +60,7 @@ def add_twins(
             velocity=velocity,
             angular_velocity=angular_velocity,
             pressure_filter=False,  # the learned law has none
+            contact_stiffness=stiffness,
             color=tuple(color if suffix else 0.45 + 0.5 * color),
         )
     return name
