@@ -33,7 +33,7 @@ def small_block(spacing: float = 0.02, **options) -> Scene:
 @pytest.mark.parametrize("surface", ["separating", "slip", "stick"])
 @pytest.mark.parametrize("cells", [10, 20])
 def test_water_at_rest_keeps_its_level_and_stays_within_the_extent(surface, cells):
-    """Its own weight presses it by g H^2 rho / (2 K) = 1.6 %, to 0.158 m; the level within 2 % of that after half a second."""
+    """Twice the mean height, of which its own weight takes 2 g H^2 rho / (3 K) = 2.1 %, within 2 % of that over a sloshing's period."""
     side, depth, cell = 0.2, 0.16, 0.2 / cells
     around = dict.fromkeys(("x-", "x+", "z-", "z+"), surface) | {"y-": "slip", "y+": "slip"}
     scene = Scene(extent=((-side / 2, -cell, 0.0), (side / 2, cell, 0.3)), cell_size=cell, walls=around)
@@ -42,8 +42,8 @@ def test_water_at_rest_keeps_its_level_and_stays_within_the_extent(surface, cell
     steps = round(0.5 / (0.04 * cell))
     rollout = scene.build(dt=0.04 * cell, threads=1).rollout(steps, record_every=steps // 50, gradient=False)
     x = np.asarray(rollout.forward()["water.position"], float)[:, 0]
-    level = np.quantile(x[25:, :, 2], 0.99, axis=1).mean() / 0.99  # over a period of the sloshing
-    assert level == pytest.approx(0.158, rel=0.02)
+    level = 2.0 * x[25:, :, 2].mean()
+    assert level == pytest.approx(depth - 2.0 * 9.81 * depth**2 * 1000.0 / (3.0 * 5e4), rel=0.02)
     assert np.abs(x[..., 0]).max() <= side / 2 and np.abs(x[..., 1]).max() <= cell and x[..., 2].min() >= 0.0
 
 
@@ -156,7 +156,7 @@ def mean_of_a_swing(sag: np.ndarray, times: np.ndarray) -> float:
 
 
 def test_a_column_between_slipping_walls_sinks_by_its_weight_over_the_confined_modulus():
-    """Uniaxial strain: rho g (H z - z^2 / 2) / M at height z. First order in the cell: measured 1.036 and 1.017."""
+    """Uniaxial strain: rho g (H z - z^2 / 2) / M at height z. Measured .9994 and 1.002 on 5 and 10 cells."""
     height, width, young, nu = 0.2, 0.1, 2e5, 0.3
     modulus = young * (1 - nu) / (1 + nu) / (1 - 2 * nu)
     speed, off = np.sqrt(modulus / 1000.0), []
@@ -169,7 +169,7 @@ def test_a_column_between_slipping_walls_sinks_by_its_weight_over_the_confined_m
         z = x[0, top, 2]
         exact = (1000.0 * 9.81 / modulus * (height * z - z**2 / 2)).mean()
         off.append(mean_of_a_swing((z - x[:, top, 2]).mean(axis=1), times) / exact - 1.0)
-    assert abs(off[0]) <= 0.04 and abs(off[1]) <= 0.6 * abs(off[0])
+    assert abs(off[0]) <= 0.005 and abs(off[1]) <= 0.005
 
 
 def test_a_slab_on_a_sticking_wall_shears_under_a_load_along_it():

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import warp as wp
 
 from pliant.sim.linalg.matrix import cofactor, spherical
-from pliant.sim.mpm.grid import OPEN, WALL_CELLS, node_copies, node_place
+from pliant.sim.mpm.grid import OPEN, SLIP_WALL, WALL_CELLS, node_copies, node_place
 from pliant.sim.mpm.stencil import stencil_loops
 from pliant.sim.mpm.transfers import READ, STEP, WRITE, grid_struct, stencil
 from pliant.sim.precision import Precision
@@ -80,6 +80,8 @@ def node_room(p: Precision) -> wp.Function:
         if mode == wp.static(OPEN) or depth > 1:
             return real(1.0)
         if depth == 1:
+            if mode == wp.static(SLIP_WALL):
+                return real(1.0)
             return real(wp.static(47.0 / 48.0))
         if depth == 0:
             return real(0.5)

@@ -44,6 +44,10 @@ class PressureFilter:
             if isinstance(array, wp.array):
                 array.zero_()
 
+    def part(self, name: str) -> list[wp.array]:
+        """The array of the nodes of that name, where there is one."""
+        return [getattr(self, name)] if self.bodies else []
+
     def spread(self, program: Program) -> None:
         _, b, _, s, _ = self.solver.arrays()
         for body, where, count, thread in self._shares():

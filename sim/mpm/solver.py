@@ -13,6 +13,7 @@ import warp as wp
 from pliant.sim.colliders.kinematics import FRAME, kinematics
 from pliant.sim.mpm.binding import Binding
 from pliant.sim.mpm.grid import grid_update
+from pliant.sim.mpm.images import WallImages
 from pliant.sim.mpm.inside import keep_kernels
 from pliant.sim.mpm.muscle import muscle_kernels
 from pliant.sim.mpm.particle_contact import ParticleContact, pushes
@@ -89,6 +90,7 @@ class MPMSolver:
         self.contact = ParticleContact(self, gradient) if pushes(model) else None
         self._transfers, self._grid, self._kinematics = transfers(p), grid_update(p), kinematics(p)
         self.pressure, self.memory = PressureFilter(self, gradient), TransferMemory(self, gradient)
+        self.images = WallImages(self)
         self._compile(gradient)
         self._external = [body for body in binding.bodies if body.kernels is None]
         for body in self._external:
@@ -106,6 +108,7 @@ class MPMSolver:
         groups += [keep_kernels(self.model.precision)] if self.model.kept_within else []
         groups += [self.pressure.kernels] if self.pressure.bodies else []
         groups += [self.memory.kernels] if self.memory.used else []
+        groups += [self.images.kernels] if self.images.used else []
         kernels = [k for group in groups for k in group if k is not None and (gradient or "vjp" not in k.key)]
         modules = list({id(k.module): k.module for k in kernels}.values())
         wp.force_load(self.model.device, modules=modules, max_workers=COMPILERS)
@@ -294,6 +297,7 @@ class MPMSolver:
     def _update(self, program: Program, *, keep: int) -> None:
         m, b, w, _, _ = self.arrays()
         items, lines, span = self.pieces()
+        self.images.fold(program, *self._sums())
         program.phase()
         self.each(
             program, self._grid.update, 0, items, items,
@@ -306,6 +310,13 @@ class MPMSolver:
             self.contact.record_rub(program, keep=keep)
         self.pressure.mean(program, keep=keep)
         self.memory.mean(program, keep=keep)
+        self.images.mirror(program, [w.velocity, *self.memory.part("means")], self.pressure.part("means"))
+
+    def _sums(self) -> tuple[list[wp.array], list[wp.array]]:
+        """What is scattered to the nodes: vectors with a number, and numbers."""
+        press = [self.contact.press] if self.contact is not None else []
+        vectors = [self.work.nodes, self.work.flowing, *press, *self.memory.part("nodes")]
+        return vectors, self.pressure.part("nodes")
 
     def _build_backward(self) -> Program:
         program = Program(self.model.device, self.threads)
@@ -358,6 +369,7 @@ class MPMSolver:
     def _update_vjp(self, program: Program) -> None:
         m, b, w, _, _ = self.arrays()
         items, lines, span = self.pieces()
+        self.images.fold(program, [w.dvelocity, *self.memory.part("dmeans")], self.pressure.part("dmeans"))
         program.phase()
         if self.contact is not None:
             self.contact.record_rub_vjp(program)
@@ -371,6 +383,9 @@ class MPMSolver:
         )  # fmt: skip
         self.pressure.mean_vjp(program)
         self.memory.mean_vjp(program)
+        press = [self.contact.dpress] if self.contact is not None else []
+        vectors = [w.dnodes, w.dflowing, *press, *self.memory.part("dnodes")]
+        self.images.mirror(program, vectors, self.pressure.part("dnodes"))
 
     def _frames_vjp(self, program: Program) -> None:
         m, b, w, _, _ = self.arrays()

@@ -50,6 +50,10 @@ class TransferMemory:
             if isinstance(array, wp.array) and name != "whole":
                 array.zero_()
 
+    def part(self, name: str) -> list[wp.array]:
+        """The array of the nodes of that name, where there is one."""
+        return [getattr(self, name)] if self.used else []
+
     def spread(self, program: Program) -> None:
         b = self.solver.binding
         self._over_particles(

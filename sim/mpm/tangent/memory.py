@@ -54,6 +54,10 @@ class MemoryTangent:
     def kernels(self) -> MemoryTangents:
         return memory_tangents(self.tangent.model.precision)
 
+    def part(self, name: str) -> list[wp.array]:
+        """The array of the nodes of that name, where there is one."""
+        return [getattr(self, name)] if self.used else []
+
     def spread(self, program: Program) -> None:
         m, b, _, s, _ = self.solver.arrays()
         nodes = self.tangent.count * m.node_count

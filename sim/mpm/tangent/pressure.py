@@ -60,6 +60,10 @@ class PressureTangent:
     def kernels(self) -> PressureTangents:
         return pressure_tangents(self.tangent.model.precision)
 
+    def part(self, name: str) -> list[wp.array]:
+        """The array of the nodes of that name, where there is one."""
+        return [getattr(self, name)] if self.pairs else []
+
     def spread(self, program: Program) -> None:
         m, b, _, s, _ = self.solver.arrays()
         dot, nodes = self.tangent, self.tangent.count * m.node_count

@@ -123,6 +123,9 @@ class TangentSolver(MPMSolver):
     def _update_tangent(self, program: Program) -> None:
         m, b, w, _, _ = self.arrays()
         (items, lines, span), dot = self.pieces(), self.tangent
+        press = [dot.press] if self.contact is not None else []
+        vectors = [dot.nodes, dot.flowing, *press, *self.memory_tangent.part("nodes")]
+        self.images.fold(program, vectors, self.pressure_tangent.part("nodes"))
         program.phase()
         self.each(
             program, grid_tangents(m.precision).update, 0, items, items,
@@ -136,6 +139,8 @@ class TangentSolver(MPMSolver):
             self._rub_tangent(program, self.contact)
         self.pressure_tangent.mean(program)
         self.memory_tangent.mean(program)
+        vectors = [dot.velocity, *self.memory_tangent.part("means")]
+        self.images.mirror(program, vectors, self.pressure_tangent.part("means"))
 
     def _push_tangent(self, program: Program, contact: ParticleContact) -> None:
         m, b, w, s, _ = self.arrays()
