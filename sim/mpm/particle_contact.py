@@ -15,6 +15,7 @@ import warp as wp
 
 from pliant.sim.errors import InputError
 from pliant.sim.mpm.contact import SEPARATING
+from pliant.sim.mpm.nearby import HULL, SLACK, nearby_kernels
 from pliant.sim.mpm.rubbing import rubbing_kernels
 from pliant.sim.mpm.touch import touch_kernels
 from pliant.sim.parameter import ParameterSpec
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from pliant.sim.mpm.binding import Binding
     from pliant.sim.mpm.solver import MPMSolver
 
-BLOCK = (
-    64  # particles a launch item on a CPU: to set up a kernel of many variables costs 35 ns, to pass over a particle 3
-)
+BLOCK = 256  # particles a launch item on a CPU: to set up a kernel of many variables costs 35 ns
 RULES = ("particle", "grid")
 STABLE_SHARE = 0.9  # of the longest substep at which a particle alone on its spring does not swing up, 2 sqrt(m / k)
 LAYER = 3.0  # of them make a cell, of layers as compliant as the contact: measured, see `touch`
@@ -101,7 +100,7 @@ class ParticleContact:
     def __init__(self, solver: "MPMSolver", gradient: bool):
         model = solver.model
         p, self.solver, self.model = model.precision, solver, model
-        self.kernels, self.friction = touch_kernels(p), rubbing_kernels(p)
+        self.kernels, self.friction, self.nearby = touch_kernels(p), rubbing_kernels(p), nearby_kernels(p)
         self.bodies = [body for body in solver.binding.bodies if body.touch is not None]
         self._ruled = [body for body in solver.binding.bodies if body.touch is None]
         self.colliders, self._block = len(model.colliders), 1 if model.device.is_cuda else BLOCK
@@ -114,6 +113,8 @@ class ParticleContact:
         nx, ny, nz = model.grid_spec.counts
         full = functools.partial(wp.full, value=-1, dtype=int, device=model.device)
         self.touched, self.slabs = full(model.node_count // nz), full(model.node_count // (ny * nz))
+        self.hulls = new(self.colliders * model.batch, dtype=p.vector(HULL))
+        self.listed, self.number = new(model.particle_count, dtype=int), new(model.particle_count, dtype=int)
         self.press = new(entries * model.threads, dtype=p.vec4)
         self.before = new(model.node_count, dtype=p.vec4)
         self.crossed = new((model.particle_count, 2), dtype=int)
@@ -151,15 +152,29 @@ class ParticleContact:
                 ],
             )  # fmt: skip
 
+    def record_place(self, program: Program) -> None:
+        """Place the boxes of the colliders, after their frames."""
+        m, w = self.model, self.solver.work
+        arguments = [m.batch, w.frames, *m.hull_corners, self.hulls]
+        program.launch(0, self.nearby.place, self.colliders * m.batch, arguments)
+
     def record_push(self, program: Program) -> None:
-        """Add the push of the colliders to the scattered momentum."""
+        """Add the push of the colliders on the particles near them to the scattered momentum."""
         m, b, w, s = self._arrays()
         for body in self.bodies:
             self._each(
+                program, self.nearby.find, body,
+                lambda first, last, t, body=body: [
+                    first, body.start, body.items, m.particle_count, m.batch, last, self._block, SLACK * body.touch.radius,
+                    w.clock, s["position"], self.hulls, self.listed, self.number,
+                ],
+            )  # fmt: skip
+            self._each(
                 program, self.kernels.push, body,
                 lambda first, last, t, body=body: [
-                    *self.lead(body, first, t), last, self._block, s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
-                    m.rounded_solids, m.roundings, m.bounds, m.middles, w.frames, m.distances,
+                    *self.lead(body, first, t), self._block, self.listed, self.number, s["position"], s["velocity"],
+                    body.touch.modulus, body.touch.damping,
+                    m.rounded_solids, m.roundings, self.hulls, m.middles, w.frames, m.distances,
                     self.solver.copy_of(w.nodes, t), self._copy(t), self.touched, self.slabs, w.wrench, self.crossed,
                 ],
             )  # fmt: skip
@@ -197,8 +212,9 @@ class ParticleContact:
             self._each(
                 program, self.kernels.push_vjp, body,
                 lambda first, last, t, body=body: [
-                    *self.lead(body, first, t), last, self._block, s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
-                    m.rounded_solids, m.roundings, m.bounds, w.frames, m.distances, w.dnodes, self.dpress,
+                    *self.lead(body, first, t), self._block, self.listed, self.number, s["position"], s["velocity"],
+                    body.touch.modulus, body.touch.damping,
+                    m.rounded_solids, m.roundings, self.hulls, w.frames, m.distances, w.dnodes, self.dpress,
                     w.dwrench, a["position"], a["velocity"], body.touch.dmodulus, body.touch.ddamping, w.dframes,
                 ],
             )  # fmt: skip

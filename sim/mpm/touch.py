@@ -30,6 +30,7 @@ import warp as wp
 from pliant.sim.colliders.kinematics import FRAME
 from pliant.sim.mpm.contact import MESH_KIND, SEPARATING, local_point, solid_struct
 from pliant.sim.mpm.grid import distance_cell
+from pliant.sim.mpm.nearby import HULL, SLACK, near_to
 from pliant.sim.mpm.stencil import stencil_loops
 from pliant.sim.mpm.transfers import READ, STEP, grid_struct, stencil
 from pliant.sim.precision import Precision
@@ -141,25 +142,6 @@ def push_contraction(p: Precision) -> wp.Function:
 
 
 @functools.cache
-def clear_of(p: Precision) -> wp.Function:
-    """Warp function: whether a point is surely further than `radius` from a collider, by its plane or the ball around it.
-
-    Most particles are, and this costs a tenth of the distance. `bound` is the radius of the ball, 0 of a plane.
-    """
-    real, vec3, quat, frame13 = p.real, p.vec3, p.quat, p.vector(FRAME)
-
-    @wp.func(inline=True)
-    def clear(x: vec3, radius: real, bound: real, frame: frame13) -> bool:
-        r = x - vec3(frame[0], frame[1], frame[2])
-        if bound > real(0.0):
-            return wp.dot(r, r) > (bound + radius) * (bound + radius)
-        n = wp.quat_rotate(quat(frame[3], frame[4], frame[5], frame[6]), vec3(real(0.0), real(0.0), real(1.0)))
-        return wp.dot(r, n) > radius
-
-    return clear
-
-
-@functools.cache
 def touches(p: Precision) -> wp.Function:
     """Warp function: whether a collider pushes a particle at x; its distance volume around; and its distance."""
     real, vec3, frame13, Solid = p.real, p.vec3, p.vector(FRAME), solid_struct(p)
@@ -182,7 +164,7 @@ def _push(p: Precision) -> wp.Kernel:
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid = grid_struct(p), solid_struct(p)
     nodes_at, scatter, touching, force = stencil(p), stencil_loops(p).scatter, touches(p), push_force(p)
-    clear = clear_of(p)
+    near, hull18 = near_to(p), p.vector(HULL)
 
     @wp.kernel(enable_backward=False, module="unique")
     def push(
@@ -197,15 +179,16 @@ def _push(p: Precision) -> wp.Kernel:
         radius: real,
         clock: wp.array(dtype=int),
         base_of: wp.array(dtype=int),
-        last: int,
         block: int,
+        listed: wp.array(dtype=int),
+        number: wp.array(dtype=int),
         x: wp.array(dtype=vec3),
         v: wp.array(dtype=vec3),
         modulus: wp.array(dtype=real),
         damping: wp.array(dtype=real),
         solids: wp.array(dtype=Solid),
         roundings: wp.array(dtype=real),
-        bounds: wp.array(dtype=real),
+        hulls: wp.array(dtype=hull18),
         middles: wp.array(dtype=real),
         frames: wp.array(dtype=frame13),
         distances: wp.array(dtype=real),
@@ -218,7 +201,8 @@ def _push(p: Precision) -> wp.Kernel:
     ):
         step = clock[STEP]
         begin = first + wp.tid() * block
-        for i in range(begin, wp.min(begin + block, last)):
+        for entry in range(begin, begin + number[begin]):
+            i = listed[entry]
             s = clock[READ] * particles + i
             xp = x[s]
             X = (xp - grid.lower) * grid.inv_dx
@@ -227,7 +211,7 @@ def _push(p: Precision) -> wp.Kernel:
             zero = vec4(real(0.0))
             for c in range(solids.shape[0]):
                 e = c * batch + (i - start) // items
-                if clear(xp, radius, bounds[c], frames[e]):
+                if not near(xp, real(wp.static(SLACK)) * radius, hulls[e]):
                     continue
                 touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
                 if touching_c:
@@ -260,8 +244,7 @@ def _push_vjp(p: Precision) -> wp.Kernel:
     """Adjoint of `push`: adds to that of the particles, of the frames, and of modulus and damping."""
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid = grid_struct(p), solid_struct(p)
-    nodes_at, loops, touching = stencil(p), stencil_loops(p), touches(p)
-    clear = clear_of(p)
+    nodes_at, loops, touching, near, hull18 = stencil(p), stencil_loops(p), touches(p), near_to(p), p.vector(HULL)
     gather, pull, force, contracted = loops.gather, loops.pull, push_force(p), push_contraction(p)
 
     @wp.kernel(enable_backward=False, module="unique")
@@ -277,15 +260,16 @@ def _push_vjp(p: Precision) -> wp.Kernel:
         radius: real,
         clock: wp.array(dtype=int),
         base_of: wp.array(dtype=int),
-        last: int,
         block: int,
+        listed: wp.array(dtype=int),
+        number: wp.array(dtype=int),
         x: wp.array(dtype=vec3),
         v: wp.array(dtype=vec3),
         modulus: wp.array(dtype=real),
         damping: wp.array(dtype=real),
         solids: wp.array(dtype=Solid),
         roundings: wp.array(dtype=real),
-        bounds: wp.array(dtype=real),
+        hulls: wp.array(dtype=hull18),
         frames: wp.array(dtype=frame13),
         distances: wp.array(dtype=real),
         dnodes: wp.array(dtype=vec4),
@@ -298,14 +282,15 @@ def _push_vjp(p: Precision) -> wp.Kernel:
         dframes: wp.array(dtype=frame13),
     ):
         begin = first + wp.tid() * block
-        for i in range(begin, wp.min(begin + block, last)):
+        for entry in range(begin, begin + number[begin]):
+            i = listed[entry]
             s = clock[READ] * particles + i
             xp = x[s]
             X = (xp - grid.lower) * grid.inv_dx
             zero = vec4(real(0.0))
             for c in range(solids.shape[0]):
                 e = c * batch + (i - start) // items
-                if clear(xp, radius, bounds[c], frames[e]):
+                if not near(xp, real(wp.static(SLACK)) * radius, hulls[e]):
                     continue
                 touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
                 if touching_c:
