@@ -124,7 +124,7 @@ def _sift(p: Precision) -> wp.Function:
     def sift(
         x: points, slot: int, low: int, high: int, hulls: hull_array, environment: int, batch: int, reach: real,
         listed: index_array, begin: int, listed_before: int,
-    ) -> int: ...  # fmt: skip
+    ) -> wp.int32: ...  # fmt: skip
 
     return sift
 

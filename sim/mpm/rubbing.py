@@ -113,7 +113,7 @@ def next_pressed(p: Precision) -> wp.Function:
     press_array, name = wp.array(dtype=p.vec4), {"float32": "float", "float64": "double"}[p.name]
 
     @wp.func_native(_NEXT.replace("REAL", name))
-    def following(press: press_array, node: int, end: int, count: int, rows: int) -> int: ...
+    def following(press: press_array, node: int, end: int, count: int, rows: int) -> wp.int32: ...
 
     return following
 
