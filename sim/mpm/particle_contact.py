@@ -162,17 +162,17 @@ class ParticleContact:
         """Add the push of the colliders on the particles near them to the scattered momentum."""
         m, b, w, s = self._arrays()
         for body in self.bodies:
-            self._each(
+            self.each_block(
                 program, self.nearby.find, body,
                 lambda first, last, t, body=body: [
                     first, body.start, body.items, m.particle_count, m.batch, last, self._block, SLACK * body.touch.radius,
                     w.clock, s["position"], self.hulls, self.listed, self.number,
                 ],
             )  # fmt: skip
-            self._each(
+            self.each_block(
                 program, self.kernels.push, body,
                 lambda first, last, t, body=body: [
-                    *self.lead(body, first, t), self._block, self.listed, self.number, s["position"], s["velocity"],
+                    *self.lead(body, first, t), *self.near, s["position"], s["velocity"],
                     body.touch.modulus, body.touch.damping,
                     m.rounded_solids, m.roundings, self.hulls, m.middles, w.frames, m.distances,
                     self.solver.copy_of(w.nodes, t), self._copy(t), self.touched, self.slabs, w.wrench, self.crossed,
@@ -209,10 +209,10 @@ class ParticleContact:
         m, b, w, s = self._arrays()
         a = self.solver.adjoint.fields
         for body in self.bodies:
-            self._each(
+            self.each_block(
                 program, self.kernels.push_vjp, body,
                 lambda first, last, t, body=body: [
-                    *self.lead(body, first, t), self._block, self.listed, self.number, s["position"], s["velocity"],
+                    *self.lead(body, first, t), *self.near, s["position"], s["velocity"],
                     body.touch.modulus, body.touch.damping,
                     m.rounded_solids, m.roundings, self.hulls, w.frames, m.distances, w.dnodes, self.dpress,
                     w.dwrench, a["position"], a["velocity"], body.touch.dmodulus, body.touch.ddamping, w.dframes,
@@ -245,7 +245,12 @@ class ParticleContact:
             w.clock, b.base_of,
         ]  # fmt: skip
 
-    def _each(self, program: Program, kernel: wp.Kernel, body: Any, arguments: Callable) -> None:
+    @property
+    def near(self) -> tuple[int, wp.array, wp.array]:
+        """Particles in a block, and the list of those near a collider in each with their number, as the kernels take them."""
+        return self._block, self.listed, self.number
+
+    def each_block(self, program: Program, kernel: wp.Kernel, body: Any, arguments: Callable) -> None:
         """Launch a kernel over blocks of a body's particles on every thread."""
         shares = self.solver.shares(body.start, body.end, self.model.particle_count)
         for thread, (first, count) in enumerate(shares):

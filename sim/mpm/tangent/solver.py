@@ -143,10 +143,10 @@ class TangentSolver(MPMSolver):
         nodes, press = dot.count * m.node_count, dot.count * m.node_count * contact.colliders
         for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
             if body.touch is not None:
-                self.each(
-                    program, kernel, body.start, body.end, m.particle_count,
-                    lambda first, t, body=body, own=own: [
-                        *contact.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus,
+                contact.each_block(
+                    program, kernel, body,
+                    lambda first, last, t, body=body, own=own: [
+                        *contact.lead(body, first, t), *contact.near, s["position"], s["velocity"], body.touch.modulus,
                         body.touch.damping, m.rounded_solids, m.roundings, w.frames, m.distances, dot.count, dot.state["position"],
                         dot.state["velocity"], own.contact_stiffness, own.contact_damping, dot.frames,
                         dot.nodes[t * nodes : (t + 1) * nodes], dot.press[t * press : (t + 1) * press], dot.wrench,

@@ -50,6 +50,9 @@ def _push(p: Precision) -> wp.Kernel:
         radius: real,
         clock: wp.array(dtype=int),
         base_of: wp.array(dtype=int),
+        block: int,
+        listed: wp.array(dtype=int),
+        number: wp.array(dtype=int),
         x: wp.array(dtype=vec3),
         v: wp.array(dtype=vec3),
         modulus: wp.array(dtype=real),
@@ -68,61 +71,65 @@ def _push(p: Precision) -> wp.Kernel:
         press_dot: wp.array(dtype=vec4),
         wrench_dot: wp.array(dtype=vec6),
     ):
-        i = wp.tid() + first
-        local = i - start
-        s = clock[READ] * particles + i
-        xp = x[s]
-        X = (xp - grid.lower) * grid.inv_dx
-        if not nodes_at.inside(X, grid):
-            return
         zero = vec4(real(0.0))
         bodies = frames.shape[0]
         own = modulus.shape[0]
         colliders = solids.shape[0]
-        for c in range(colliders):
-            e = c * batch + local // items
-            touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
-            if touching_c:
-                F = force(
-                    xp, v[s], frames[e], modulus[local], damping[local], solids[c].kind, solids[c].size, corners, cell,
-                    solids[c].spacing, radius, roundings[c],
-                )  # fmt: skip
-                corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
-                hx, hy, hz = nodes_at.slopes(f, real(1.0))
-                plane = grid.ny * grid.nz
-                J = vec4(grid.dt * F[0], grid.dt * F[1], grid.dt * F[2], real(0.0))
-                arm = xp - vec3(frames[e][0], frames[e][1], frames[e][2])
-                for d in range(directions):
-                    x_ = x_dot[d * particles + i]
-                    frame_ = frames_dot[d * bodies + e]
-                    F_ = vec3(real(0.0))
-                    side = int(3)
-                    for k in range(side):
-                        unit = vec3(real(0.0))
-                        unit[k] = real(1.0)
-                        gx, gv, gframe, gmodulus, gdamping, g5, g6, g7, g8, g9, g10, g11, g12, g13 = wp.grad(contracted)(
-                            xp, v[s], frames[e], modulus[local], damping[local], solids[c].kind, solids[c].size, corners,
-                            cell, solids[c].spacing, radius, roundings[c], unit, vec6(real(0.0)),
+        begin = first + wp.tid() * block
+        for entry in range(begin, begin + number[begin]):
+            i = listed[entry]
+            local = i - start
+            s = clock[READ] * particles + i
+            xp = x[s]
+            X = (xp - grid.lower) * grid.inv_dx
+            if not nodes_at.inside(X, grid):
+                continue
+            for c in range(colliders):
+                e = c * batch + local // items
+                touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
+                if touching_c:
+                    F = force(
+                        xp, v[s], frames[e], modulus[local], damping[local], solids[c].kind, solids[c].size, corners, cell,
+                        solids[c].spacing, radius, roundings[c],
+                    )  # fmt: skip
+                    corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
+                    hx, hy, hz = nodes_at.slopes(f, real(1.0))
+                    plane = grid.ny * grid.nz
+                    J = vec4(grid.dt * F[0], grid.dt * F[1], grid.dt * F[2], real(0.0))
+                    arm = xp - vec3(frames[e][0], frames[e][1], frames[e][2])
+                    for d in range(directions):
+                        x_ = x_dot[d * particles + i]
+                        frame_ = frames_dot[d * bodies + e]
+                        F_ = vec3(real(0.0))
+                        side = int(3)
+                        for k in range(side):
+                            unit = vec3(real(0.0))
+                            unit[k] = real(1.0)
+                            gx, gv, gframe, gmodulus, gdamping, g5, g6, g7, g8, g9, g10, g11, g12, g13 = wp.grad(contracted)(
+                                xp, v[s], frames[e], modulus[local], damping[local], solids[c].kind, solids[c].size, corners,
+                                cell, solids[c].spacing, radius, roundings[c], unit, vec6(real(0.0)),
+                            )  # fmt: skip
+                            change = wp.dot(gx, x_) + wp.dot(gv, v_dot[d * particles + i]) + wp.dot(gframe, frame_)
+                            F_[k] = (
+                                change
+                                + gmodulus * modulus_dot[d * own + local]
+                                + gdamping * damping_dot[d * own + local]
+                            )
+                        J_ = vec4(grid.dt * F_[0], grid.dt * F_[1], grid.dt * F_[2], real(0.0))
+                        shift = x_ * grid.inv_dx
+                        there = d * count + corner
+                        scatter(
+                            nodes_dot, there, grid.nz, plane, wx, wy, wz, hx, hy, hz, shift, J, zero, zero, zero,
+                            J_, zero, zero, zero,
                         )  # fmt: skip
-                        change = wp.dot(gx, x_) + wp.dot(gv, v_dot[d * particles + i]) + wp.dot(gframe, frame_)
-                        F_[k] = (
-                            change + gmodulus * modulus_dot[d * own + local] + gdamping * damping_dot[d * own + local]
-                        )
-                    J_ = vec4(grid.dt * F_[0], grid.dt * F_[1], grid.dt * F_[2], real(0.0))
-                    shift = x_ * grid.inv_dx
-                    there = d * count + corner
-                    scatter(
-                        nodes_dot, there, grid.nz, plane, wx, wy, wz, hx, hy, hz, shift, J, zero, zero, zero,
-                        J_, zero, zero, zero,
-                    )  # fmt: skip
-                    there = (d * colliders + c) * count + corner
-                    scatter(
-                        press_dot, there, grid.nz, plane, wx, wy, wz, hx, hy, hz, shift, J, zero, zero, zero,
-                        J_, zero, zero, zero,
-                    )  # fmt: skip
-                    T_ = wp.cross(arm, F_) + wp.cross(x_ - vec3(frame_[0], frame_[1], frame_[2]), F)
-                    row = (thread * directions + d) * bodies + e
-                    wp.atomic_add(wrench_dot, row, -vec6(F_[0], F_[1], F_[2], T_[0], T_[1], T_[2]))
+                        there = (d * colliders + c) * count + corner
+                        scatter(
+                            press_dot, there, grid.nz, plane, wx, wy, wz, hx, hy, hz, shift, J, zero, zero, zero,
+                            J_, zero, zero, zero,
+                        )  # fmt: skip
+                        T_ = wp.cross(arm, F_) + wp.cross(x_ - vec3(frame_[0], frame_[1], frame_[2]), F)
+                        row = (thread * directions + d) * bodies + e
+                        wp.atomic_add(wrench_dot, row, -vec6(F_[0], F_[1], F_[2], T_[0], T_[1], T_[2]))
 
     return push_tangent
 
