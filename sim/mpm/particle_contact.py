@@ -115,14 +115,15 @@ class ParticleContact:
         self.touched, self.slabs = full(model.node_count // nz), full(model.node_count // (ny * nz))
         self.hulls = new(self.colliders * model.batch, dtype=p.vector(HULL))
         self.listed, self.number = new(model.particle_count, dtype=int), new(model.particle_count, dtype=int)
-        self.press = new(entries * model.threads, dtype=p.vec4)
+        self.press, self.lever = (new(entries * model.threads, dtype=p.vec4) for _ in range(2))
         self.before = new(model.node_count, dtype=p.vec4)
         self.crossed = new((model.particle_count, 2), dtype=int)
-        self.dpress = new(entries if gradient else 0, dtype=p.vec4)
+        self.dpress, self.dlever = (new(entries if gradient else 0, dtype=p.vec4) for _ in range(2))
 
     def clear(self) -> None:
         """Forget what an interrupted run left."""
         self.press.zero_()
+        self.lever.zero_()
 
     def begin(self) -> None:
         """No particle has crossed a collider's middle."""
@@ -172,10 +173,11 @@ class ParticleContact:
             self.each_block(
                 program, self.kernels.push, body,
                 lambda first, last, t, body=body: [
-                    *self.lead(body, first, t), *self.near, s["position"], s["velocity"],
+                    *self.lead(body, first, t), *self.near, s["position"], s["velocity"], s["velocity_gradient"],
                     body.touch.modulus, body.touch.damping,
                     m.rounded_solids, m.roundings, self.hulls, m.middles, w.frames, m.distances,
-                    self.solver.copy_of(w.nodes, t), self._copy(t), self.touched, self.slabs, w.wrench, self.crossed,
+                    self.solver.copy_of(w.nodes, t), self._copy(self.press, t), self._copy(self.lever, t),
+                    self.touched, self.slabs, w.wrench, self.crossed,
                 ],
             )  # fmt: skip
 
@@ -187,7 +189,7 @@ class ParticleContact:
             program, self.friction.rub, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, m.threads, keep, m.batch, self.colliders, t, m.walls, w.clock, self.touched,
-                self.slabs, w.frames, b.friction, self.press, w.velocity, self.before, w.wrench,
+                self.slabs, w.frames, b.friction, self.press, self.lever, w.velocity, self.before, w.wrench,
             ],
         )  # fmt: skip
 
@@ -199,7 +201,8 @@ class ParticleContact:
             program, self.friction.rub_vjp, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, m.threads, m.batch, self.colliders, t, m.walls, w.clock, self.touched,
-                self.slabs, w.frames, b.friction, self.press, self.before, w.dwrench, w.dvelocity, self.dpress, w.dframes,
+                self.slabs, w.frames, b.friction, self.press, self.lever, self.before, w.dwrench, w.dvelocity, self.dpress,
+                self.dlever, w.dframes,
                 b.dfriction,
             ],
         )  # fmt: skip
@@ -212,10 +215,10 @@ class ParticleContact:
             self.each_block(
                 program, self.kernels.push_vjp, body,
                 lambda first, last, t, body=body: [
-                    *self.lead(body, first, t), *self.near, s["position"], s["velocity"],
+                    *self.lead(body, first, t), *self.near, s["position"], s["velocity"], s["velocity_gradient"],
                     body.touch.modulus, body.touch.damping,
-                    m.rounded_solids, m.roundings, self.hulls, w.frames, m.distances, w.dnodes, self.dpress,
-                    w.dwrench, a["position"], a["velocity"], body.touch.dmodulus, body.touch.ddamping, w.dframes,
+                    m.rounded_solids, m.roundings, self.hulls, w.frames, m.distances, w.dnodes, self.dpress, self.dlever,
+                    w.dwrench, a["position"], a["velocity"], a["velocity_gradient"], body.touch.dmodulus, body.touch.ddamping, w.dframes,
                 ],
             )  # fmt: skip
 
@@ -256,9 +259,9 @@ class ParticleContact:
         for thread, (first, count) in enumerate(shares):
             program.launch(thread, kernel, -(-count // self._block), arguments(first, first + count, thread))
 
-    def _copy(self, thread: int) -> wp.array:
+    def _copy(self, nodes: wp.array, thread: int) -> wp.array:
         n = self.colliders * self.model.node_count
-        return self.press[thread * n : (thread + 1) * n]
+        return nodes[thread * n : (thread + 1) * n]
 
 
 def pushes(model: "Model") -> bool:

@@ -146,10 +146,12 @@ class TangentSolver(MPMSolver):
                 contact.each_block(
                     program, kernel, body,
                     lambda first, last, t, body=body, own=own: [
-                        *contact.lead(body, first, t), *contact.near, s["position"], s["velocity"], body.touch.modulus,
+                        *contact.lead(body, first, t), *contact.near, s["position"], s["velocity"],
+                        s["velocity_gradient"], body.touch.modulus,
                         body.touch.damping, m.rounded_solids, m.roundings, w.frames, m.distances, dot.count, dot.state["position"],
-                        dot.state["velocity"], own.contact_stiffness, own.contact_damping, dot.frames,
-                        dot.nodes[t * nodes : (t + 1) * nodes], dot.press[t * press : (t + 1) * press], dot.wrench,
+                        dot.state["velocity"], dot.state["velocity_gradient"], own.contact_stiffness, own.contact_damping, dot.frames,
+                        dot.nodes[t * nodes : (t + 1) * nodes], dot.press[t * press : (t + 1) * press],
+                        dot.lever[t * press : (t + 1) * press], dot.wrench,
                     ],
                 )  # fmt: skip
 
@@ -173,8 +175,8 @@ class TangentSolver(MPMSolver):
             program, touch_tangents(m.precision).rub, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, self.threads, m.batch, contact.colliders, t, dot.count, m.walls, w.clock,
-                contact.touched, contact.slabs, w.frames, b.friction, contact.press, contact.before, dot.frames,
-                dot.friction, dot.press, dot.velocity, dot.wrench,
+                contact.touched, contact.slabs, w.frames, b.friction, contact.press, contact.lever, contact.before, dot.frames,
+                dot.friction, dot.press, dot.lever, dot.velocity, dot.wrench,
             ],
         )  # fmt: skip
 
