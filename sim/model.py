@@ -1,6 +1,7 @@
 """A scene made ready to run: frozen arrays, laws and named parameters on one device in one precision."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from pliant.sim.mpm.state import FIELDS, SHAPES, State
 from pliant.sim.mpm.transfers import grid_struct
 from pliant.sim.parameter import Parameter, ParameterSpec
 from pliant.sim.precision import Precision
-from pliant.sim.shapes import Box, Cylinder, Plane, Shape
+from pliant.sim.shapes import Box, Cylinder, Shape
 from pliant.sim.shapes.base import FAR
 from pliant.sim.solver import BaseModel
 
@@ -231,13 +232,16 @@ class Model(BaseModel):
         return wp.array(np.array(radii, self.precision.numpy), dtype=self.precision.real, device=self.device)
 
     @cached_property
-    def bounds(self) -> wp.array:
-        """Radius [m] of a ball about the origin of every collider that holds it; 0 of a plane."""
-        radii = []
-        for shape in (collider.shape for collider in self.colliders):
-            corners = np.abs(np.array([[0.0] * 3] if isinstance(shape, Plane) else shape.bounds()) - shape.center)
-            radii.append(0.0 if isinstance(shape, Plane) else float(np.linalg.norm(corners.max(axis=0))))
-        return wp.array(np.array(radii, self.precision.numpy), dtype=self.precision.real, device=self.device)
+    def hull_corners(self) -> tuple[wp.array, wp.array]:
+        """Lower and upper corner [m] of a box in the frame of every collider beyond which no distance to it is less than nothing.
+
+        Between the values of a mesh's distance volume it may be less than the mesh's by a part of their spacing.
+        """
+        corners = np.array([collider.shape.own_bounds() for collider in self.colliders]).reshape(-1, 2, 3)
+        for index, volume in self._volumes.items():
+            corners[index] += np.array([[-volume.spacing], [volume.spacing]])
+        new = functools.partial(wp.array, dtype=self.precision.vec3, device=self.device)
+        return new(corners[:, 0].astype(self.precision.numpy)), new(corners[:, 1].astype(self.precision.numpy))
 
     def _solids(self, sizes: list[np.ndarray]) -> wp.array:
         Solid, made, offset = solid_struct(self.precision), [], 0

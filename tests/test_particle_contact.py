@@ -98,20 +98,21 @@ def test_a_rigid_ball_presses_with_hertzs_force(count, within):
     assert force / hertz == pytest.approx(1.0, abs=within)
 
 
-@pytest.mark.slow
-def test_a_rolling_ball_rolls_within_a_tenth():
-    """Friction holds particles' centres and the nodes around, not the surface below them, so that the ball turns too fast."""
-    R, count = 0.1, 20
+@pytest.mark.parametrize("count", [10, 20])
+@pytest.mark.parametrize("turns", [0.0, 1.0])
+def test_a_ball_rolls_without_slip_whether_it_starts_turning_or_not(count, turns):
+    """Friction judges the surface that touches; with the particles' centres or the nodes above, the ball turns 6 and 17 % too fast."""
+    R = 0.1
     ball = shapes.Sphere(R, center=(0.0, 0.0, R))
-    start = {"velocity": (0.8, 0.0, 0.0), "angular_velocity": (0.0, 0.8 / R, 0.0)}
+    start = {"velocity": (0.8, 0.0, 0.0), "angular_velocity": (0.0, turns * 0.8 / R, 0.0), "contact_damping": 10.0}
     scene = scene_of(ball, 2 * R, count, jelly(2e5), **start)
     scene.add_collider(shapes.Plane(), friction=0.5, name="floor")
-    trajectory = run(scene, 4e-4, 0.6, frames=30)
-    x, u = (trajectory[f"body.{name}"][1:, 0].astype(float) for name in ("position", "velocity"))
+    trajectory = run(scene, 4e-4 * min(1.5, 20 / count), 0.6, frames=60)
+    x, u = (trajectory[f"body.{name}"][30:, 0].astype(float) for name in ("position", "velocity"))
     r, v = x - x.mean(axis=1, keepdims=True), u.mean(axis=1)
     spin = np.cross(r, u - v[:, None]).sum(axis=1)[:, 1] / (r[..., 0] ** 2 + r[..., 2] ** 2).sum(axis=1)
-    height = x[..., 2].mean(axis=1)  # a soft ball rolls on this radius, 3 % less than that at rest
-    assert (spin * height).mean() / v[:, 0].mean() == pytest.approx(1.0, abs=0.1)
+    height = x[..., 2].mean(axis=1)  # a soft ball rolls on a radius between this and that at rest, 2 % more
+    assert (spin * height).mean() / v[:, 0].mean() == pytest.approx(1.0, abs=0.02)
 
 
 def test_the_impulse_on_a_floor_is_the_change_of_momentum():

@@ -15,6 +15,7 @@ import warp as wp
 
 from pliant.sim.errors import InputError
 from pliant.sim.mpm.contact import SEPARATING
+from pliant.sim.mpm.nearby import HULL, SLACK, nearby_kernels
 from pliant.sim.mpm.rubbing import rubbing_kernels
 from pliant.sim.mpm.touch import touch_kernels
 from pliant.sim.parameter import ParameterSpec
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from pliant.sim.mpm.binding import Binding
     from pliant.sim.mpm.solver import MPMSolver
 
-BLOCK = (
-    64  # particles a launch item on a CPU: to set up a kernel of many variables costs 35 ns, to pass over a particle 3
-)
+BLOCK = 256  # particles a launch item on a CPU: to set up a kernel of many variables costs 35 ns
 RULES = ("particle", "grid")
 STABLE_SHARE = 0.9  # of the longest substep at which a particle alone on its spring does not swing up, 2 sqrt(m / k)
 LAYER = 3.0  # of them make a cell, of layers as compliant as the contact: measured, see `touch`
@@ -101,7 +100,7 @@ class ParticleContact:
     def __init__(self, solver: "MPMSolver", gradient: bool):
         model = solver.model
         p, self.solver, self.model = model.precision, solver, model
-        self.kernels, self.friction = touch_kernels(p), rubbing_kernels(p)
+        self.kernels, self.friction, self.nearby = touch_kernels(p), rubbing_kernels(p), nearby_kernels(p)
         self.bodies = [body for body in solver.binding.bodies if body.touch is not None]
         self._ruled = [body for body in solver.binding.bodies if body.touch is None]
         self.colliders, self._block = len(model.colliders), 1 if model.device.is_cuda else BLOCK
@@ -114,14 +113,17 @@ class ParticleContact:
         nx, ny, nz = model.grid_spec.counts
         full = functools.partial(wp.full, value=-1, dtype=int, device=model.device)
         self.touched, self.slabs = full(model.node_count // nz), full(model.node_count // (ny * nz))
-        self.press = new(entries * model.threads, dtype=p.vec4)
+        self.hulls = new(self.colliders * model.batch, dtype=p.vector(HULL))
+        self.listed, self.number = new(model.particle_count, dtype=int), new(model.particle_count, dtype=int)
+        self.press, self.lever = (new(entries * model.threads, dtype=p.vec4) for _ in range(2))
         self.before = new(model.node_count, dtype=p.vec4)
         self.crossed = new((model.particle_count, 2), dtype=int)
-        self.dpress = new(entries if gradient else 0, dtype=p.vec4)
+        self.dpress, self.dlever = (new(entries if gradient else 0, dtype=p.vec4) for _ in range(2))
 
     def clear(self) -> None:
         """Forget what an interrupted run left."""
         self.press.zero_()
+        self.lever.zero_()
 
     def begin(self) -> None:
         """No particle has crossed a collider's middle."""
@@ -151,16 +153,31 @@ class ParticleContact:
                 ],
             )  # fmt: skip
 
+    def record_place(self, program: Program) -> None:
+        """Place the boxes of the colliders, after their frames."""
+        m, w = self.model, self.solver.work
+        arguments = [m.batch, w.frames, *m.hull_corners, self.hulls]
+        program.launch(0, self.nearby.place, self.colliders * m.batch, arguments)
+
     def record_push(self, program: Program) -> None:
-        """Add the push of the colliders to the scattered momentum."""
+        """Add the push of the colliders on the particles near them to the scattered momentum."""
         m, b, w, s = self._arrays()
         for body in self.bodies:
-            self._each(
+            self.each_block(
+                program, self.nearby.find, body,
+                lambda first, last, t, body=body: [
+                    first, body.start, body.items, m.particle_count, m.batch, last, self._block, SLACK * body.touch.radius,
+                    w.clock, s["position"], self.hulls, self.listed, self.number,
+                ],
+            )  # fmt: skip
+            self.each_block(
                 program, self.kernels.push, body,
                 lambda first, last, t, body=body: [
-                    *self.lead(body, first, t), last, self._block, s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
-                    m.rounded_solids, m.roundings, m.bounds, m.middles, w.frames, m.distances,
-                    self.solver.copy_of(w.nodes, t), self._copy(t), self.touched, self.slabs, w.wrench, self.crossed,
+                    *self.lead(body, first, t), *self.near, s["position"], s["velocity"], s["velocity_gradient"],
+                    body.touch.modulus, body.touch.damping,
+                    m.rounded_solids, m.roundings, self.hulls, m.middles, w.frames, m.distances,
+                    self.solver.copy_of(w.nodes, t), self._copy(self.press, t), self._copy(self.lever, t),
+                    self.touched, self.slabs, w.wrench, self.crossed,
                 ],
             )  # fmt: skip
 
@@ -172,7 +189,7 @@ class ParticleContact:
             program, self.friction.rub, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, m.threads, keep, m.batch, self.colliders, t, m.walls, w.clock, self.touched,
-                self.slabs, w.frames, b.friction, self.press, w.velocity, self.before, w.wrench,
+                self.slabs, w.frames, b.friction, self.press, self.lever, w.velocity, self.before, w.wrench,
             ],
         )  # fmt: skip
 
@@ -184,7 +201,8 @@ class ParticleContact:
             program, self.friction.rub_vjp, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, m.threads, m.batch, self.colliders, t, m.walls, w.clock, self.touched,
-                self.slabs, w.frames, b.friction, self.press, self.before, w.dwrench, w.dvelocity, self.dpress, w.dframes,
+                self.slabs, w.frames, b.friction, self.press, self.lever, self.before, w.dwrench, w.dvelocity, self.dpress,
+                self.dlever, w.dframes,
                 b.dfriction,
             ],
         )  # fmt: skip
@@ -194,12 +212,13 @@ class ParticleContact:
         m, b, w, s = self._arrays()
         a = self.solver.adjoint.fields
         for body in self.bodies:
-            self._each(
+            self.each_block(
                 program, self.kernels.push_vjp, body,
                 lambda first, last, t, body=body: [
-                    *self.lead(body, first, t), last, self._block, s["position"], s["velocity"], body.touch.modulus, body.touch.damping,
-                    m.rounded_solids, m.roundings, m.bounds, w.frames, m.distances, w.dnodes, self.dpress,
-                    w.dwrench, a["position"], a["velocity"], body.touch.dmodulus, body.touch.ddamping, w.dframes,
+                    *self.lead(body, first, t), *self.near, s["position"], s["velocity"], s["velocity_gradient"],
+                    body.touch.modulus, body.touch.damping,
+                    m.rounded_solids, m.roundings, self.hulls, w.frames, m.distances, w.dnodes, self.dpress, self.dlever,
+                    w.dwrench, a["position"], a["velocity"], a["velocity_gradient"], body.touch.dmodulus, body.touch.ddamping, w.dframes,
                 ],
             )  # fmt: skip
 
@@ -229,15 +248,20 @@ class ParticleContact:
             w.clock, b.base_of,
         ]  # fmt: skip
 
-    def _each(self, program: Program, kernel: wp.Kernel, body: Any, arguments: Callable) -> None:
+    @property
+    def near(self) -> tuple[int, wp.array, wp.array]:
+        """Particles in a block, and the list of those near a collider in each with their number, as the kernels take them."""
+        return self._block, self.listed, self.number
+
+    def each_block(self, program: Program, kernel: wp.Kernel, body: Any, arguments: Callable) -> None:
         """Launch a kernel over blocks of a body's particles on every thread."""
         shares = self.solver.shares(body.start, body.end, self.model.particle_count)
         for thread, (first, count) in enumerate(shares):
             program.launch(thread, kernel, -(-count // self._block), arguments(first, first + count, thread))
 
-    def _copy(self, thread: int) -> wp.array:
+    def _copy(self, nodes: wp.array, thread: int) -> wp.array:
         n = self.colliders * self.model.node_count
-        return self.press[thread * n : (thread + 1) * n]
+        return nodes[thread * n : (thread + 1) * n]
 
 
 def pushes(model: "Model") -> bool:

@@ -103,7 +103,7 @@ class MPMSolver:
         groups: list[tuple] = [self._transfers, self._grid, *(body.kernels or () for body in self.binding.bodies)]
         groups += [self._kinematics] if self.model.colliders else []
         groups += [(_tick_kernel(), *((barrier_kernel(),) if self.threads > 1 else ()))]
-        groups += [self.contact.kernels, self.contact.friction] if self.contact else []
+        groups += [self.contact.kernels, self.contact.friction, self.contact.nearby] if self.contact else []
         groups += [muscle_kernels(self.model.precision)] if any(body.muscle for body in self.binding.bodies) else []
         groups += [keep_kernels(self.model.precision)] if self.model.kept_within else []
         groups += [self.pressure.kernels] if self.pressure.bodies else []
@@ -247,6 +247,8 @@ class MPMSolver:
             rate = 1.0 / (m.dt * self.every)
             arguments = [self.every, b.knots, rate, w.clock, b.poses, w.frames]
             program.launch(0, self._kinematics.frames, count, arguments)
+        if self.contact is not None:
+            self.contact.record_place(program)
 
     def _scatter(self, program: Program, *, keep: bool) -> None:
         """Stress of every body, then particles to grid; `keep` tells an external law that its adjoint will follow."""

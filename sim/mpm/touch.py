@@ -16,8 +16,8 @@ of a convex shape, where a body at rest touches as long as it presses with less 
 between faces: edges of boxes and cylinders are therefore round, with the radius of half a cell or, of a thinner one, half
 its thickness, and so deep the normal stays smooth.
 
-The impulse dt F is scattered to the nodes like momentum, and once more by itself, one array a collider: Coulomb's law then
-knows how hard each node is pressed.
+The impulse dt F is scattered to the nodes like momentum, and once more by itself, one array a collider, and a third time with
+the velocity of the nodes relative to the surface: Coulomb's law then knows how hard each node is pressed and how the surface slips.
 
 Source: Hunt and Crossley, Coefficient of restitution interpreted as damping in vibroimpact (1975).
 """
@@ -30,8 +30,9 @@ import warp as wp
 from pliant.sim.colliders.kinematics import FRAME
 from pliant.sim.mpm.contact import MESH_KIND, SEPARATING, local_point, solid_struct
 from pliant.sim.mpm.grid import distance_cell
+from pliant.sim.mpm.nearby import HULL, SLACK, near_to
 from pliant.sim.mpm.stencil import stencil_loops
-from pliant.sim.mpm.transfers import READ, STEP, grid_struct, stencil
+from pliant.sim.mpm.transfers import READ, STEP, grid_struct, moment_matrix, stencil
 from pliant.sim.precision import Precision
 from pliant.sim.shapes.dispatch import shape_distance
 from pliant.sim.shapes.mesh import trilinear
@@ -76,13 +77,13 @@ def distance_at(p: Precision) -> wp.Function:
 
 
 @functools.cache
-def push_force(p: Precision) -> wp.Function:
-    """Warp function: force of a collider on a particle [N]."""
-    real, vec3, frame13, vec8 = p.real, p.vec3, p.vector(FRAME), p.vector(8)
+def push_of(p: Precision) -> wp.Function:
+    """Warp function: how a collider pushes a particle: (normal, force [N] along it, distance [m] from the surface)."""
+    real, vec3, frame13, vec8, vec5 = p.real, p.vec3, p.vector(FRAME), p.vector(8), p.vector(5)
     at = distance_at(p)
 
     @wp.func
-    def force(
+    def pushed(
         x: vec3,
         v: vec3,
         frame: frame13,
@@ -95,26 +96,28 @@ def push_force(p: Precision) -> wp.Function:
         spacing: real,
         radius: real,
         rounding: real,
-    ) -> vec3:
+    ) -> vec5:
         hit = at(x, frame, kind, size, corners, cell, spacing)
         n = vec3(hit[0], hit[1], hit[2])
         base = wp.cross(vec3(frame[10], frame[11], frame[12]), x - vec3(frame[0], frame[1], frame[2]))
         parting = wp.dot(v - vec3(frame[7], frame[8], frame[9]) - base, n)
         depth = wp.max(radius + rounding - hit[3], real(0.0))
-        return (real(2.0) * radius * modulus * depth * wp.max(real(1.0) - damping * parting, real(0.0))) * n
+        load = real(2.0) * radius * modulus * depth * wp.max(real(1.0) - damping * parting, real(0.0))
+        return vec5(n[0], n[1], n[2], load, hit[3] - rounding)
 
-    force.adj.force_adjoint_codegen = True
-    return force
+    pushed.adj.force_adjoint_codegen = True
+    return pushed
 
 
 @functools.cache
 def push_contraction(p: Precision) -> wp.Function:
-    """Warp function: force . A + wrench . B, whose gradient is the push's vector-Jacobian product.
+    """Warp function: (force, its amount, arm) . A + wrench . B, whose gradient is the push's vector-Jacobian product.
 
-    The collider takes the force -F and the torque about its origin.
+    The arm leads from the point of the surface that touches to the particle. The collider takes the force -F and the torque
+    about its origin.
     """
-    real, vec3, frame13, vec8, vec6 = p.real, p.vec3, p.vector(FRAME), p.vector(8), p.vector(6)
-    force = push_force(p)
+    real, vec3, frame13, vec8, vec6, vec7 = p.real, p.vec3, p.vector(FRAME), p.vector(8), p.vector(6), p.vector(7)
+    pushed = push_of(p)
 
     @wp.func
     def contracted(
@@ -130,33 +133,55 @@ def push_contraction(p: Precision) -> wp.Function:
         spacing: real,
         radius: real,
         rounding: real,
-        A: vec3,
+        A: vec7,
         B: vec6,
     ) -> real:
-        F = force(x, v, frame, modulus, damping, kind, size, corners, cell, spacing, radius, rounding)
+        push = pushed(x, v, frame, modulus, damping, kind, size, corners, cell, spacing, radius, rounding)
+        n = vec3(push[0], push[1], push[2])
+        F = push[3] * n
         torque = wp.cross(x - vec3(frame[0], frame[1], frame[2]), F)
-        return wp.dot(F, A - vec3(B[0], B[1], B[2])) - wp.dot(torque, vec3(B[3], B[4], B[5]))
+        other = push[3] * A[3] + push[4] * wp.dot(n, vec3(A[4], A[5], A[6]))
+        taken = wp.dot(F, vec3(B[0], B[1], B[2])) + wp.dot(torque, vec3(B[3], B[4], B[5]))
+        return wp.dot(F, vec3(A[0], A[1], A[2])) - taken + other
 
     return contracted
 
 
 @functools.cache
-def clear_of(p: Precision) -> wp.Function:
-    """Warp function: whether a point is surely further than `radius` from a collider, by its plane or the ball around it.
+def slip_field(p: Precision) -> tuple[wp.Function, wp.Function]:
+    """Warp functions: how fast nodes around a particle move relative to where it touches; and the adjoint of that field.
 
-    Most particles are, and this costs a tenth of the distance. `bound` is the radius of the ball, 0 of a plane.
+    With the velocity gradient C, the collider's spin w and the arm a it is D (node - X + a), D = C - [w]x; scattered times the
+    impulse J, with J itself as the fourth number.
     """
-    real, vec3, quat, frame13 = p.real, p.vec3, p.quat, p.vector(FRAME)
+    real, vec3, vec4, mat33, mat44, frame13 = (
+        p.real,
+        p.vec3,
+        p.vec4,
+        p.mat33,
+        wp.types.matrix((4, 4), p.real),
+        p.vector(FRAME),
+    )
+    nodes_at, moment = stencil(p), moment_matrix(p)
 
-    @wp.func(inline=True)
-    def clear(x: vec3, radius: real, bound: real, frame: frame13) -> bool:
-        r = x - vec3(frame[0], frame[1], frame[2])
-        if bound > real(0.0):
-            return wp.dot(r, r) > (bound + radius) * (bound + radius)
-        n = wp.quat_rotate(quat(frame[3], frame[4], frame[5], frame[6]), vec3(real(0.0), real(0.0), real(1.0)))
-        return wp.dot(r, n) > radius
+    @wp.func
+    def field(C: mat33, frame: frame13, J: real, arm: vec3, f: vec3, dx: real):
+        D = C - wp.skew(vec3(frame[10], frame[11], frame[12]))
+        g = J * (D * arm)
+        q, a0, a1, a2 = nodes_at.field((J * dx) * D, vec4(g[0], g[1], g[2], J), f)
+        return D, q, a0, a1, a2
 
-    return clear
+    @wp.func
+    def field_vjp(D: mat33, J: real, arm: vec3, sums: mat44, dx: real):
+        """Adjoints of C, J, the arm, the place of the particle among the nodes, and the spin."""
+        y = vec3(sums[0, 0], sums[1, 0], sums[2, 0])
+        M = moment(sums) * dx + wp.outer(y, arm)
+        G = J * M
+        back = J * (wp.transpose(D) * y)
+        spin = vec3(G[1, 2] - G[2, 1], G[2, 0] - G[0, 2], G[0, 1] - G[1, 0])
+        return G, wp.ddot(D, M) + sums[3, 0], back, -back, spin
+
+    return field, field_vjp
 
 
 @functools.cache
@@ -181,8 +206,8 @@ def touches(p: Precision) -> wp.Function:
 def _push(p: Precision) -> wp.Kernel:
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid = grid_struct(p), solid_struct(p)
-    nodes_at, scatter, touching, force = stencil(p), stencil_loops(p).scatter, touches(p), push_force(p)
-    clear = clear_of(p)
+    nodes_at, scatter, touching, pushed = stencil(p), stencil_loops(p).scatter, touches(p), push_of(p)
+    near, hull18, mat33, (field, _) = near_to(p), p.vector(HULL), p.mat33, slip_field(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def push(
@@ -197,20 +222,23 @@ def _push(p: Precision) -> wp.Kernel:
         radius: real,
         clock: wp.array(dtype=int),
         base_of: wp.array(dtype=int),
-        last: int,
         block: int,
+        listed: wp.array(dtype=int),
+        number: wp.array(dtype=int),
         x: wp.array(dtype=vec3),
         v: wp.array(dtype=vec3),
+        C: wp.array(dtype=mat33),
         modulus: wp.array(dtype=real),
         damping: wp.array(dtype=real),
         solids: wp.array(dtype=Solid),
         roundings: wp.array(dtype=real),
-        bounds: wp.array(dtype=real),
+        hulls: wp.array(dtype=hull18),
         middles: wp.array(dtype=real),
         frames: wp.array(dtype=frame13),
         distances: wp.array(dtype=real),
         nodes: wp.array(dtype=vec4),
         press: wp.array(dtype=vec4),
+        lever: wp.array(dtype=vec4),
         touched: wp.array(dtype=int),
         slabs: wp.array(dtype=int),
         wrench: wp.array(dtype=vec6),
@@ -218,7 +246,8 @@ def _push(p: Precision) -> wp.Kernel:
     ):
         step = clock[STEP]
         begin = first + wp.tid() * block
-        for i in range(begin, wp.min(begin + block, last)):
+        for entry in range(begin, begin + number[begin]):
+            i = listed[entry]
             s = clock[READ] * particles + i
             xp = x[s]
             X = (xp - grid.lower) * grid.inv_dx
@@ -227,19 +256,23 @@ def _push(p: Precision) -> wp.Kernel:
             zero = vec4(real(0.0))
             for c in range(solids.shape[0]):
                 e = c * batch + (i - start) // items
-                if clear(xp, radius, bounds[c], frames[e]):
+                if not near(xp, real(wp.static(SLACK)) * radius, hulls[e]):
                     continue
                 touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
                 if touching_c:
-                    F = force(
+                    push_c = pushed(
                         xp, v[s], frames[e], modulus[i - start], damping[i - start], solids[c].kind, solids[c].size, corners, cell,
                         solids[c].spacing, radius, roundings[c],
                     )  # fmt: skip
+                    n = vec3(push_c[0], push_c[1], push_c[2])
+                    F = push_c[3] * n
                     corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
                     J = vec4(grid.dt * F[0], grid.dt * F[1], grid.dt * F[2], real(0.0))
                     plane = grid.ny * grid.nz
                     scatter(nodes, corner, grid.nz, plane, wx, wy, wz, J, zero, zero, zero)
                     scatter(press, corner + c * count, grid.nz, plane, wx, wy, wz, J, zero, zero, zero)
+                    D, q, a0, a1, a2 = field(C[s], frames[e], grid.dt * push_c[3], push_c[4] * n, f, grid.dx)
+                    scatter(lever, corner + c * count, grid.nz, plane, wx, wy, wz, q, a0, a1, a2)
                     T = wp.cross(xp - vec3(frames[e][0], frames[e][1], frames[e][2]), F)
                     row = thread * batch * solids.shape[0] + e
                     wp.atomic_add(wrench, row, -vec6(F[0], F[1], F[2], T[0], T[1], T[2]))
@@ -260,9 +293,9 @@ def _push_vjp(p: Precision) -> wp.Kernel:
     """Adjoint of `push`: adds to that of the particles, of the frames, and of modulus and damping."""
     real, vec3, vec4, vec6, frame13 = p.real, p.vec3, p.vec4, p.vector(6), p.vector(FRAME)
     Grid, Solid = grid_struct(p), solid_struct(p)
-    nodes_at, loops, touching = stencil(p), stencil_loops(p), touches(p)
-    clear = clear_of(p)
-    gather, pull, force, contracted = loops.gather, loops.pull, push_force(p), push_contraction(p)
+    nodes_at, loops, touching, near, hull18 = stencil(p), stencil_loops(p), touches(p), near_to(p), p.vector(HULL)
+    gather, pull, pushed, contracted = loops.gather, loops.pull, push_of(p), push_contraction(p)
+    mat33, vec7, (field, field_vjp) = p.mat33, p.vector(7), slip_field(p)
 
     @wp.kernel(enable_backward=False, module="unique")
     def push_vjp(
@@ -277,42 +310,49 @@ def _push_vjp(p: Precision) -> wp.Kernel:
         radius: real,
         clock: wp.array(dtype=int),
         base_of: wp.array(dtype=int),
-        last: int,
         block: int,
+        listed: wp.array(dtype=int),
+        number: wp.array(dtype=int),
         x: wp.array(dtype=vec3),
         v: wp.array(dtype=vec3),
+        C: wp.array(dtype=mat33),
         modulus: wp.array(dtype=real),
         damping: wp.array(dtype=real),
         solids: wp.array(dtype=Solid),
         roundings: wp.array(dtype=real),
-        bounds: wp.array(dtype=real),
+        hulls: wp.array(dtype=hull18),
         frames: wp.array(dtype=frame13),
         distances: wp.array(dtype=real),
         dnodes: wp.array(dtype=vec4),
         dpress: wp.array(dtype=vec4),
+        dlever: wp.array(dtype=vec4),
         dwrench: wp.array(dtype=vec6),
         dx: wp.array(dtype=vec3),
         dv: wp.array(dtype=vec3),
+        dC: wp.array(dtype=mat33),
         dmodulus: wp.array(dtype=real),
         ddamping: wp.array(dtype=real),
         dframes: wp.array(dtype=frame13),
     ):
         begin = first + wp.tid() * block
-        for i in range(begin, wp.min(begin + block, last)):
+        for entry in range(begin, begin + number[begin]):
+            i = listed[entry]
             s = clock[READ] * particles + i
             xp = x[s]
             X = (xp - grid.lower) * grid.inv_dx
             zero = vec4(real(0.0))
             for c in range(solids.shape[0]):
                 e = c * batch + (i - start) // items
-                if clear(xp, radius, bounds[c], frames[e]):
+                if not near(xp, real(wp.static(SLACK)) * radius, hulls[e]):
                     continue
                 touching_c, corners, cell, phi = touching(xp, radius, roundings[c], solids[c], frames[e], distances)
                 if touching_c:
-                    F = force(
+                    push_c = pushed(
                         xp, v[s], frames[e], modulus[i - start], damping[i - start], solids[c].kind, solids[c].size, corners, cell,
                         solids[c].spacing, radius, roundings[c],
                     )  # fmt: skip
+                    n = vec3(push_c[0], push_c[1], push_c[2])
+                    F = push_c[3] * n
                     corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
                     hx, hy, hz = nodes_at.slopes(f, grid.inv_dx)
                     plane = grid.ny * grid.nz
@@ -323,11 +363,20 @@ def _push_vjp(p: Precision) -> wp.Kernel:
                     A = grid.dt * vec3(sums[0, 0], sums[1, 0], sums[2, 0])
                     pulled = pull(dnodes, corner, grid.nz, plane, wx, wy, wz, hx, hy, hz, J, zero, zero, zero)
                     pulled = pulled + pull(dpress, there, grid.nz, plane, wx, wy, wz, hx, hy, hz, J, zero, zero, zero)
+                    J1 = grid.dt * push_c[3]
+                    D, q, a0, a1, a2 = field(C[s], frames[e], J1, push_c[4] * n, f, grid.dx)
+                    pulled = pulled + pull(dlever, there, grid.nz, plane, wx, wy, wz, hx, hy, hz, q, a0, a1, a2)
+                    slips = gather(dlever, there, grid.nz, plane, wx, wy, wz, f)
+                    gC, gJ, garm, gplace, gspin = field_vjp(D, J1, push_c[4] * n, slips, grid.dx)
+                    dC[i] = dC[i] + gC
+                    weights = vec7(A[0], A[1], A[2], grid.dt * gJ, garm[0], garm[1], garm[2])
                     gx, gv, gframe, gmodulus, gdamping, g5, g6, g7, g8, g9, g10, g11, g12, g13 = wp.grad(contracted)(
                         xp, v[s], frames[e], modulus[i - start], damping[i - start], solids[c].kind, solids[c].size, corners, cell,
-                        solids[c].spacing, radius, roundings[c], A, dwrench[e],
+                        solids[c].spacing, radius, roundings[c], weights, dwrench[e],
                     )  # fmt: skip
-                    dx[i] = dx[i] + pulled + gx
+                    for k in range(3):
+                        gframe[10 + k] += gspin[k]
+                    dx[i] = dx[i] + pulled + gx + gplace
                     dv[i] = dv[i] + gv
                     dmodulus[i - start] = dmodulus[i - start] + gmodulus
                     ddamping[i - start] = ddamping[i - start] + gdamping

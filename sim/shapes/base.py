@@ -139,6 +139,10 @@ class Shape:
         axes = self._turn.as_matrix()  # row i is the world's axis i seen in the shape's own frame
         return self.center - self._support(-axes), self.center + self._support(axes)
 
+    def own_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper corner [3] in m of the same in the shape's own frame; infinite where it does not end."""
+        return -self._support(-np.eye(3)), self._support(np.eye(3))
+
     def sample(self, spacing: float) -> np.ndarray:
         """World points [n, 3] inside, each standing for volume / n.
 
@@ -147,7 +151,7 @@ class Shape:
         Errors: `InputError` for a spacing [m] at which no point, or more than 16 million, would fit.
         """
         h = positive(f"{self._name}.sample: spacing", spacing)
-        upper, lower = self._support(np.eye(3)), -self._support(-np.eye(3))
+        lower, upper = self.own_bounds()
         lattice = _lattice(self._name, upper - lower, h, self.TOO_FINE) + 0.5 * (lower + upper)
         inside = lattice[self._distance(lattice) < 0.0]
         if not len(inside):

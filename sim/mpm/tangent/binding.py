@@ -58,7 +58,7 @@ class TangentBinding:
         self.nodes = self._new(self.count * model.node_count * model.threads, dtype=p.vec4)
         self.velocity = self._new(self.count * model.node_count, dtype=p.vec4)
         entries = self.count * model.node_count * len(model.colliders) * model.threads if pushes(model) else 0
-        self.press = self._new(entries, dtype=p.vec4)
+        self.press, self.lever = self._new(entries, dtype=p.vec4), self._new(entries, dtype=p.vec4)
         flowing = self.count * model.node_count * model.threads if model.is_mixed else 0
         self.flowing = self._new(flowing, dtype=p.vec4)
         self.wrench = self._new(frames * model.threads, dtype=p.vector(6))

@@ -148,13 +148,15 @@ class TangentSolver(MPMSolver):
         nodes, press = dot.count * m.node_count, dot.count * m.node_count * contact.colliders
         for body, own in zip(self.binding.bodies, dot.bodies, strict=True):
             if body.touch is not None:
-                self.each(
-                    program, kernel, body.start, body.end, m.particle_count,
-                    lambda first, t, body=body, own=own: [
-                        *contact.lead(body, first, t), s["position"], s["velocity"], body.touch.modulus,
+                contact.each_block(
+                    program, kernel, body,
+                    lambda first, last, t, body=body, own=own: [
+                        *contact.lead(body, first, t), *contact.near, s["position"], s["velocity"],
+                        s["velocity_gradient"], body.touch.modulus,
                         body.touch.damping, m.rounded_solids, m.roundings, w.frames, m.distances, dot.count, dot.state["position"],
-                        dot.state["velocity"], own.contact_stiffness, own.contact_damping, dot.frames,
-                        dot.nodes[t * nodes : (t + 1) * nodes], dot.press[t * press : (t + 1) * press], dot.wrench,
+                        dot.state["velocity"], dot.state["velocity_gradient"], own.contact_stiffness, own.contact_damping, dot.frames,
+                        dot.nodes[t * nodes : (t + 1) * nodes], dot.press[t * press : (t + 1) * press],
+                        dot.lever[t * press : (t + 1) * press], dot.wrench,
                     ],
                 )  # fmt: skip
 
@@ -178,8 +180,8 @@ class TangentSolver(MPMSolver):
             program, touch_tangents(m.precision).rub, 0, items, items,
             lambda first, t: [
                 m.grid, first, lines, span, self.threads, m.batch, contact.colliders, t, dot.count, m.walls, w.clock,
-                contact.touched, contact.slabs, w.frames, b.friction, contact.press, contact.before, dot.frames,
-                dot.friction, dot.press, dot.velocity, dot.wrench,
+                contact.touched, contact.slabs, w.frames, b.friction, contact.press, contact.lever, contact.before, dot.frames,
+                dot.friction, dot.press, dot.lever, dot.velocity, dot.wrench,
             ],
         )  # fmt: skip
 
