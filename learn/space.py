@@ -137,11 +137,12 @@ class Unknown:
         return low + margin * _magnitude(low), high - margin * _magnitude(high)
 
     def log_prior(self, value: torch.Tensor) -> torch.Tensor:
-        """Log density [...] of physical values [..., *shape]; 0 without a prior."""
+        """Log density [...] of physical values [..., *shape]; 0 without a prior, -inf where it has none."""
         lead = value.shape[: value.ndim - len(self.shape)]
         if self.prior is None:
             return torch.zeros(lead, dtype=value.dtype if value.is_floating_point() else torch.get_default_dtype())
-        given = self.prior.log_prob(value) if hasattr(self.prior, "log_prob") else self.prior(value)
+        known = hasattr(self.prior, "log_prob")
+        given = _log_probability(self.prior, value, lead) if known else self.prior(value)  # type: ignore[operator]
         return given.reshape(*lead, -1).sum(-1)
 
     def _number_of(self, given: Any) -> Any:
@@ -286,6 +287,20 @@ class Space:
     def _constant(self, entries: list[float]) -> torch.Tensor:
         parts = [torch.full((u.size,), e, dtype=self.dtype) for u, e in zip(self.unknowns, entries, strict=True)]
         return torch.cat(parts).to(self.device)
+
+
+def _log_probability(prior: Any, value: torch.Tensor, lead: Sequence[int]) -> torch.Tensor:
+    """Log density of values [*lead, ...] or of each entry; -inf outside the support, where torch raises."""
+    try:
+        return prior.log_prob(value)
+    except ValueError:
+        inside = prior.support.check(value)
+        if inside.all():
+            raise
+    if not lead:
+        return value.new_full((), -math.inf, dtype=torch.get_default_dtype())
+    rows = [_log_probability(prior, row, lead[1:]) for row in value]
+    return torch.stack([row.reshape(*lead[1:], -1).sum(-1) for row in rows])
 
 
 def _tensor(value: Any, dtype: torch.dtype) -> torch.Tensor:

@@ -156,3 +156,26 @@ def test_constants_reach_the_simulator_for_all_environments_or_for_each():
         assert loss.tolist() == pytest.approx((fall * 21 / 20).tolist(), rel=1e-5, abs=1e-12)  # semi-implicit steps
     with pytest.raises(InputError, match="constants that are not unknown"):
         SimulationProblem(Simulator(rollout), objective, unknowns=[unknown], constants={"cube.youngs_modulus": 1e4})
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+@pytest.mark.parametrize("prior", [torch.distributions.LogNormal(0.0, 0.5), torch.distributions.Uniform(0.5, 1.5)])
+def test_a_value_outside_the_support_of_its_prior_is_impossible_for_its_candidate_alone(prior, parallel):
+    unknown = Unknown(name="x", initial=[1.0, 1.0], prior=prior)
+    likelihood = Problem.from_loss(
+        lambda v: (v["x"] - 2.0).square().sum(-1), [unknown], environments=parallel, parallel=parallel
+    )
+    problem = MaximumAPosteriori(likelihood)
+    told = problem.evaluate_all(torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.25, 0.75]]))
+    assert [bool(e.failure) for e in told] == [False, True, False]
+    assert told[2].value == pytest.approx(0.5625 + 1.5625 - float(prior.log_prob(torch.tensor([1.25, 0.75])).sum()))
+    assert math.isfinite(solve(problem, CEM(initial_std=2.0), Budget(iterations=2), 0).loss)
+    free = solve(Problem.from_loss(lambda v: -v["x"].sum(), [unknown]), CEM(), Budget(iterations=1), 0)
+    assert "priors at the result is" in free.report[1]  # the report may be -inf, and is no exception
+
+
+def test_a_prior_of_another_shape_is_a_mistake_and_no_impossible_value():
+    unknown = Unknown(name="x", initial=[1.0, 1.0], prior=torch.distributions.Normal(torch.zeros(3), 1.0))
+    problem = MaximumAPosteriori(Problem.from_loss(lambda v: v["x"].sum(), [unknown]))
+    with pytest.raises(ValueError, match="not broadcastable"):
+        problem.evaluate(problem.space.initial)
