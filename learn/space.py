@@ -38,7 +38,7 @@ class Unknown:
         scale: "linear", or "log" for positive quantities known by their order of magnitude.
         spread: a typical change: of the value ("linear"), or of its natural logarithm ("log"). One step of a method
             is of this size, so it is what makes 1e5 Pa and 0.3 comparable.
-        kind: "float" or "integer".
+        kind: "float" or "integer", whose bounds are the whole numbers inside the given ones.
         choices: what a categorical unknown may be, ("water", "honey"); its value is the number of the choice, from 0 on.
         prior: what is known before any data: a torch distribution over the value in its own unit, or a function of the value
             [..., *shape] that gives the log density [...] or that of each entry.
@@ -66,6 +66,8 @@ class Unknown:
         if self.choices:
             self._set(choices=tuple(self.choices), kind="integer", lower=0, upper=len(self.choices) - 1)
             self._set(initial=self._number_of(self.initial))
+        if not self.is_float:
+            self._set(lower=_whole(self.lower, math.ceil), upper=_whole(self.upper, math.floor))
         dtype = torch.float32 if self.kind == "float" else torch.int64
         given = _tensor(self.initial, torch.float32)
         if not self.is_float and not torch.equal(given, given.round()):
@@ -307,6 +309,10 @@ def _tensor(value: Any, dtype: torch.dtype) -> torch.Tensor:
     """A detached copy; numbers of another kind than the dtype's become that."""
     tensor = value.detach().clone() if isinstance(value, torch.Tensor) else torch.tensor(value)
     return tensor if tensor.is_floating_point() == dtype.is_floating_point else tensor.to(dtype)
+
+
+def _whole(bound: float, towards: Callable[[float], int]) -> float:
+    return float(towards(bound)) if math.isfinite(bound) else bound
 
 
 def _magnitude(bound: float) -> float:

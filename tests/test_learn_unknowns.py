@@ -58,6 +58,12 @@ def test_discrete_values_come_back_from_their_coordinates_and_are_what_they_shou
     assert "'liquid' is not finite in 1 of 3 entries, first at [1]" in space.describe_not_finite(broken)
 
 
+def test_whole_numbers_stay_within_bounds_that_are_none():
+    space = Space([Unknown(name="n", initial=1, kind="integer", lower=0.5, upper=2.5, spread=0.3)])
+    thetas, _ = space.project(torch.linspace(-30.0, 30.0, 201)[:, None])
+    assert set(space.values(thetas)["n"].tolist()) == {1, 2}
+
+
 def test_discrete_unknowns_have_a_zero_gradient_and_are_found_by_sampling():
     def function(values):
         wrong = (values["liquid"] != 2).double() + (values["count"] - 6).abs().sum(-1).double()
