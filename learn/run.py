@@ -31,6 +31,7 @@ from pliant.learn.plot import loss_plot
 from pliant.learn.problem import Problem
 from pliant.learn.progress_bar import ProgressBar
 from pliant.learn.solve import Budget, Callback, Iteration, Result, solve
+from pliant.learn.state import written
 from pliant.sim.atomic import write_atomically
 from pliant.sim.errors import InputError
 from pliant.sim.version import VERSION
@@ -95,9 +96,9 @@ class Run:
     ) -> Result:
         """`learn.solve` with everything a run folder keeps.
 
-        Errors: those of `learn.solve`; `InputError` when the folder cannot be written (the old checkpoint stays), or when an
-            option of the method, of its estimator or of the problem is not the resumed run's own; `Interrupted` after
-            Ctrl-C or SIGTERM, once the run is saved.
+        Errors: those of `learn.solve`; `InputError` when the folder cannot be written (the old checkpoint stays), when STATE
+            holds what could not be read back, or when an option of the method, of its estimator or of the problem is not the
+            resumed run's own; `Interrupted` after Ctrl-C or SIGTERM, once the run is saved.
         """
         described = {"method": described_by(method), "problem": describe_problem(problem, start)}
         snapshot = self._restore(rng, described) if self.resume else None
@@ -191,9 +192,7 @@ class _Keeper:
             return
         self.recorder.sync()
         snapshot = {**self._unsaved.snapshot(), "seed": self._unsaved.method.rng.initial_seed()}
-        buffer = io.BytesIO()
-        torch.save(snapshot, buffer)
-        write_atomically(self.run.path(CHECKPOINT), buffer.getvalue())
+        write_atomically(self.run.path(CHECKPOINT), written(snapshot))
         self._unsaved = None
 
     def _interrupt(self, iteration: Iteration) -> None:

@@ -1,5 +1,6 @@
 """One protocol of state for methods, estimators and problems; what is logged, saved and loaded."""
 
+import collections
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -124,7 +125,40 @@ class Drifting(Problem):
         return {"target": float(self.target.bias.detach()[0])}
 
 
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Ensemble(Method):
+    """Steps of an optimiser on a tensor, by the loss that several networks in a list expect."""
+
+    STATE: ClassVar[tuple[str, ...]] = ("center", "steps", "networks", "trainers", "memory")
+
+    def reset(self) -> None:
+        self.center = self.space.initial.clone().requires_grad_()
+        self.steps = torch.optim.Adam([self.center], 0.05)
+        self.networks = [torch.nn.Linear(self.space.dimension, 1) for _ in range(2)]
+        self.trainers = {str(i): torch.optim.Adam(n.parameters(), 0.1) for i, n in enumerate(self.networks)}
+        self.memory = torch.zeros(self.space.dimension)
+
+    def ask(self) -> Query:
+        return Query(candidates=self.center + 0.3 * self.space.noise(8, self.rng))
+
+    def tell(self, query: Query, estimates: Sequence[Estimate]) -> dict[str, object]:
+        values = torch.tensor([e.value for e in estimates])
+        for network, trainer in zip(self.networks, self.trainers.values(), strict=True):
+            trainer.zero_grad()
+            (network(query.candidates.detach())[:, 0] - values).square().mean().backward()
+            trainer.step()
+        self.steps.zero_grad()
+        sum(network(self.center).sum() for network in self.networks).backward()
+        self.steps.step()
+        self.memory = 0.9 * self.memory + self.center  # with a graph, as is soon forgotten
+        return {}
+
+    def cost(self, problem: Problem) -> int:
+        return problem.calls(8)
+
+
 CASES = {
+    "a list of modules and a tensor that an optimiser holds": (quadratic, Ensemble),
     "module and optimiser in a method": (quadratic, Surrogate),
     "state in an estimator": (quadratic, lambda: Adam(learning_rate=0.1, estimator=Smoothed())),
     "module and optimiser in a problem": (Drifting, lambda: Adam(learning_rate=0.1)),
@@ -287,3 +321,25 @@ def test_a_state_that_lacks_something_is_refused_with_a_sentence():
     del kept[0]["method"]["second"]
     with pytest.raises(InputError, match="expected second in the state of Adam, found none"):
         solve(quadratic(), Adam(), Budget(iterations=2), 0, snapshot=kept[0])
+
+
+@pytest.mark.parametrize(
+    ("odd", "name"),
+    [
+        (collections.deque([1]), "deque"),
+        (np.zeros(2), "ndarray"),
+        (np.float64(1.0), "float64"),
+        (lambda: 0, "function"),
+        ([1, {"a": Budget(iterations=1)}], "Budget as method.odd.1.a"),
+    ],
+)
+def test_a_state_that_could_not_be_read_back_is_refused_when_it_is_first_saved(odd, name, tmp_path):
+    class Odd(CEM):
+        STATE: ClassVar[tuple[str, ...]] = (*CEM.STATE, "odd")
+
+        def reset(self) -> None:
+            super().reset()
+            self.odd = odd
+
+    with pytest.raises(InputError, match=f"got {name}.*leave it out of STATE"):
+        Run(tmp_path / "run", progress=False).solve(quadratic(), Odd(), Budget(iterations=2), 0)
