@@ -43,6 +43,7 @@ class Meter:
 
 def charge(calls: int) -> None:
     """Count simulator calls; whoever makes some outside a `Problem` says so here."""
+    calls = int(calls)
     for meter in _OPEN.get():
         meter.calls += calls
         meter.planned = max(0, meter.planned - calls)

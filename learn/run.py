@@ -12,6 +12,7 @@ import dataclasses
 import io
 import json
 import math
+import operator
 import os
 import platform
 import sys
@@ -100,6 +101,7 @@ class Run:
             holds what could not be read back, or when an option of the method, of its estimator or of the problem is not the
             resumed run's own; `Interrupted` after Ctrl-C or SIGTERM, once the run is saved.
         """
+        rng = operator.index(rng)
         described = {"method": described_by(method), "problem": describe_problem(problem, start)}
         snapshot = self._restore(rng, described) if self.resume else None
         self._configure(described, budget, rng)

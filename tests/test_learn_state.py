@@ -343,3 +343,34 @@ def test_a_state_that_could_not_be_read_back_is_refused_when_it_is_first_saved(o
 
     with pytest.raises(InputError, match=f"got {name}.*leave it out of STATE"):
         Run(tmp_path / "run", progress=False).solve(quadratic(), Odd(), Budget(iterations=2), 0)
+
+
+@dataclasses.dataclass(kw_only=True)
+class OfNumPy(GradientEstimator):
+    """The gradient of |x|^2, told in numbers of NumPy."""
+
+    def __call__(self, problem: Problem, thetas: torch.Tensor, rng: torch.Generator) -> list[Estimate]:
+        value = lambda theta: np.float64(theta.square().sum())  # noqa: E731
+        return [
+            Estimate(
+                value=value(t),
+                gradient=2 * t,
+                simulator_calls=np.int64(3),
+                metrics={"n": np.int64(2), "t": np.str_("a")},
+            )
+            for t in thetas
+        ]
+
+    def cost(self, problem: Problem, candidates: int = 1) -> int:
+        return 3 * candidates
+
+
+def test_numbers_of_numpy_are_kept_like_any_other(tmp_path):
+    run = lambda resume, iterations: Run(tmp_path / "run", resume=resume, progress=False).solve(  # noqa: E731
+        quadratic(), Adam(estimator=OfNumPy()), Budget(iterations=iterations), np.int64(3), start={"x": [1.0, 1.0, 1.0]}
+    )
+    run(False, 2)
+    result = run(True, 4)
+    result.save(tmp_path / "result.pt")
+    assert Result.load(tmp_path / "result.pt").history == result.history and result.simulator_calls == 12
+    assert result.loss < 3.0 and result.history[0]["n"] == 2
