@@ -119,8 +119,8 @@ def as_evaluation(made: Any) -> Evaluation:
         got = type(made.metrics).__name__
         raise InputError(f"problem: expected metrics by name, a dictionary, got {got}; name them or leave them out.")
     if loss.ndim and len(made.failures) not in (0, len(loss)):
-        expected, got = f"a sentence for each of {len(loss)} losses", len(made.failures)
-        raise InputError(f"problem: expected {expected} as failures, or none, got {got}; correct them.")
+        expected = f"a sentence for each of {len(loss)} losses as failures, or none"
+        raise InputError(f"problem: expected {expected}, got {len(made.failures)}; correct them.")
     return made
 
 
