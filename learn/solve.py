@@ -135,7 +135,7 @@ def solve(
         problem: what to minimise; a module in it is left holding the best weights.
         method: how; it starts afresh.
         budget: how long; every simulator call counts, a backward like a forward, a failed run like a whole one.
-        rng: a seed, or a generator on the CPU.
+        rng: a seed, or a generator on the CPU. All that torch draws follows it, without a generator too.
         start: coordinates [dimension] or values by name to start from instead of the unknowns' initial ones.
         callbacks: called with an `Iteration` after each one; an exception in one ends the training.
         snapshot: of an `Iteration`, to continue from there; "history" in it is carried on.
@@ -159,7 +159,8 @@ def solve(
         meter.calls = progress.simulator_calls
         while not (reason := method.finished or _reason_to_stop(budget, progress, method.cost(problem))):
             meter.planned = method.cost(problem)
-            record, improved = _iterate(problem, method, progress, meter)
+            with seeded(_seed_of_iteration(seed, progress.iteration)):
+                record, improved = _iterate(problem, method, progress, meter)
             meter.planned = 0
             progress.seconds = before + time.perf_counter() - started
             record["seconds"] = progress.seconds
@@ -168,6 +169,11 @@ def solve(
                 callback(Iteration(record, improved, progress, method, problem))
             meter.calls = progress.simulator_calls  # what a callback evaluates to look at is not the training's
     return _result(problem, space, method, progress, history, seed, reason)
+
+
+def _seed_of_iteration(seed: int, iteration: int) -> int:
+    """Of what torch draws without a generator, as distributions and dropout do; runs of neighbouring seeds share none."""
+    return (1_000_003 * (seed + 1) + iteration) % 2**63
 
 
 def _reason_to_stop(budget: Budget, progress: Progress, cost: int) -> str:

@@ -157,7 +157,20 @@ class Ensemble(Method):
         return problem.calls(8)
 
 
+class Careless(Ensemble):
+    """One that draws with torch's own randomness: distributions, layers made late, dropout."""
+
+    def ask(self) -> Query:
+        return Query(candidates=torch.distributions.Normal(self.center.detach(), 0.3).sample((8,)))
+
+    def tell(self, query: Query, estimates: Sequence[Estimate]) -> dict[str, object]:
+        with torch.no_grad():
+            self.center += 0.1 * torch.nn.functional.dropout(torch.ones_like(self.center))
+        return super().tell(query, estimates)
+
+
 CASES = {
+    "randomness of torch's own": (quadratic, Careless),
     "a list of modules and a tensor that an optimiser holds": (quadratic, Ensemble),
     "module and optimiser in a method": (quadratic, Surrogate),
     "state in an estimator": (quadratic, lambda: Adam(learning_rate=0.1, estimator=Smoothed())),
