@@ -309,3 +309,16 @@ def test_a_metric_of_another_length_than_the_candidates_belongs_to_all_of_them()
     )
     told = problem.evaluate_all(FAILING[:8])
     assert [e.numbers()["each"] for e in told] == FAILING[:8, 0].tolist() and told[5].numbers()["all"] == 1.0
+
+
+def test_the_mean_over_samples_tells_what_each_of_them_told():
+    def function(values):
+        losses = values["x"].square() + torch.tensor([0.0, 1.0, math.nan, 2.0])
+        metrics = {"number": torch.rand(()), "text": "slides", "many": torch.ones(2, 2)}
+        return Evaluation(loss=losses, metrics=metrics, ranked=False)
+
+    problem = Problem.from_loss(function, [Unknown(name="x", initial=1.0)], environments=4, may_fail=0.25)
+    (estimate,) = Pathwise(samples=3)(problem, torch.ones(1, 1), torch.Generator())
+    assert not estimate.ranked and [bool(sentence) for sentence in estimate.failures] == [False, False, True, False]
+    assert estimate.metrics["text"] == "slides" and estimate.metrics["many"].shape == (2, 2)
+    assert 0.0 < estimate.metrics["number"] < 1.0 and estimate.value == 2.0 and float(estimate.gradient) == 2.0

@@ -104,19 +104,25 @@ def _backward(
 
 
 def _average(each: Sequence[Estimate]) -> Estimate:
-    """The mean over samples; a failure where one of them failed."""
+    """The mean over samples; a failure where one of them failed. Text and tensors are those of the last."""
     calls = sum(e.simulator_calls for e in each)
     failed = next((e for e in each if not e.ok), None)
     if failed is not None or len(each) == 1:
         return dataclasses.replace(failed or each[0], simulator_calls=calls)
     gradients = torch.stack([e.gradient for e in each if e.gradient is not None])
     losses = [e.losses for e in each if e.losses is not None]
-    numbers = {n: v for n, v in each[0].metrics.items() if isinstance(v, float)}
-    return Estimate(
+    numbers = {
+        n: sum(e.metrics[n] for e in each) / len(each) for n, v in each[0].metrics.items() if isinstance(v, float)
+    }
+    return dataclasses.replace(
+        each[-1],
         value=sum(e.value for e in each) / len(each),
         losses=torch.stack(losses).mean(0),
+        failures=next((e.failures for e in each if any(e.failures)), ()),
         gradient=gradients.mean(0),
         variance=gradients.var(0) / len(each),
-        metrics={name: sum(e.metrics[name] for e in each) / len(each) for name in numbers},
+        residuals=None,
+        metrics={**each[-1].metrics, **numbers},
+        ranked=all(e.ranked for e in each),
         simulator_calls=calls,
     )
