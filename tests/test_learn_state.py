@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -26,6 +27,7 @@ from pliant.learn import (
     Query,
     Result,
     Run,
+    Space,
     Unknown,
     draw_seed,
     solve,
@@ -387,3 +389,64 @@ def test_numbers_of_numpy_are_kept_like_any_other(tmp_path):
     result.save(tmp_path / "result.pt")
     assert Result.load(tmp_path / "result.pt").history == result.history and result.simulator_calls == 12
     assert result.loss < 3.0 and result.history[0]["n"] == 2
+
+
+class Own(torch.distributions.Normal):
+    """A distribution that is not torch's."""
+
+
+@dataclasses.dataclass
+class Doubled:
+    """Holds more than it is given."""
+
+    value: float
+    twice: float = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.twice = 2.0 * self.value
+
+
+def with_posterior(posterior) -> Result:
+    theta = torch.zeros(1)
+    return Result(
+        unknowns={"x": theta},
+        theta=theta,
+        loss=1.0,
+        history=[],
+        simulator_calls=1,
+        seed=0,
+        report=[],
+        posterior=posterior,
+    )
+
+
+def test_posteriors_of_many_kinds_are_read_back(tmp_path):
+    normal = torch.distributions.Normal(torch.zeros(2), torch.ones(2))
+    independent = torch.distributions.Independent(normal, 1)
+    mixture = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(logits=torch.zeros(2)), normal)
+    unknowns = [
+        Unknown(name="x", initial=torch.zeros(2), prior=independent),
+        Unknown(name="c", initial="b", choices="ab"),
+    ]
+    posterior = {
+        "independent": independent,
+        "mixture": mixture,
+        "space": Space(unknowns),
+        "numbers": (np.float64(1.5), 2, None, math.inf, {(1, 2): True}),
+        "own": Doubled(3.0),
+    }
+    with_posterior(posterior).save(tmp_path / "result.pt")
+    loaded = Result.load(tmp_path / "result.pt").posterior
+    x = torch.tensor([0.5, 1.0])
+    assert torch.equal(loaded["independent"].log_prob(x), independent.log_prob(x))
+    assert torch.equal(loaded["mixture"].log_prob(x), mixture.log_prob(x))
+    assert torch.equal(loaded["space"].log_density(torch.ones(4)), posterior["space"].log_density(torch.ones(4)))
+    assert loaded["numbers"] == posterior["numbers"] and loaded["own"] == posterior["own"]
+
+
+def test_a_posterior_that_cannot_be_read_back_is_refused_when_it_is_saved(tmp_path):
+    local = dataclasses.make_dataclass("Local", ["value"])
+    for odd in (Own(0.0, 1.0), local(1), torch.distributions.LKJCholesky(3, 1.0), np.zeros(2), {"__kind__": 1}):
+        with pytest.raises(InputError, match="save: expected"):
+            with_posterior(odd).save(tmp_path / "result.pt")
+    assert not (tmp_path / "result.pt").exists()
