@@ -27,6 +27,7 @@ from pliant.learn import (
     Query,
     Result,
     Run,
+    SimulationProblem,
     Space,
     Unknown,
     draw_seed,
@@ -273,6 +274,37 @@ def test_a_resume_compares_every_option(tmp_path):
     )
     fitted(1e-2, False)
     fitted(1e-9, True)  # and when it ends
+
+
+class Plain(Surrogate):
+    """One whose options are arguments, not fields."""
+
+    def __init__(self, rate: object = 0.1):
+        super().__init__()
+        self.rate = rate
+
+
+@pytest.mark.parametrize("rates", [(0.1, 0.2), (np.int64(3), np.int64(4)), (np.zeros(2), np.array([0.0, 1.0]))])
+def test_a_resume_compares_the_options_of_a_method_that_is_no_dataclass(rates, tmp_path):
+    run = lambda rate, resume: Run(tmp_path / "run", resume=resume, progress=False).solve(  # noqa: E731
+        quadratic(), Plain(rate), Budget(iterations=2 + resume), 0
+    )
+    run(rates[0], False)
+    with pytest.raises(InputError, match="the run's own rate="):
+        run(rates[1], True)
+    assert len(run(rates[0], True).history) == 3
+
+
+def test_a_resume_compares_the_constants_of_a_problem(tmp_path):
+    def run(drag: float, resume: bool) -> Result:
+        problem = point_mass_problem()
+        problem = SimulationProblem(problem.simulator, problem.objective, constants={"drag": drag}, environments=2)
+        return Run(tmp_path / "run", resume=resume, progress=False).solve(problem, Adam(), Budget(iterations=2), 0)
+
+    run(1.0, False)
+    with pytest.raises(InputError, match=r"constants.drag=1.0 \(got 2.0\)"):
+        run(2.0, True)
+    run(1.0, True)
 
 
 def test_a_result_and_its_posterior_are_saved_and_loaded_in_one_line(tmp_path):
