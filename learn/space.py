@@ -194,7 +194,8 @@ class Space:
         Errors: `InputError` for an unknown name, another shape, or values out of bounds.
         """
         made = copy.copy(self)
-        if isinstance(start, torch.Tensor):
+        if not isinstance(start, Mapping):
+            start = torch.as_tensor(start)
             if start.shape != self.initial.shape or not torch.isfinite(start).all():
                 got = "what is not finite" if start.shape == self.initial.shape else list(start.shape)
                 raise InputError(
