@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -37,6 +38,11 @@ class Stateful:
                 f"resume: expected {expected}, found none; start a new run, or use the version that saved it."
             )
         for name in self.STATE:
+            if getattr(self, name) is None and _is_kept(state[name]):
+                raise InputError(
+                    f"resume: expected {name} of {type(self).__name__}, whose state was saved, to be there from the start, got None; make "
+                    "it where the state is set to its start."
+                )
             setattr(self, name, _put_back(getattr(self, name), state[name]))
 
 
@@ -72,6 +78,11 @@ def _misfit(value: Any, where: str = "") -> str:
 
 def _keeps_state(value: Any) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+
+
+def _is_kept(saved: Any) -> bool:
+    """Whether it is the state of a module or an optimiser."""
+    return isinstance(saved, OrderedDict) or (isinstance(saved, dict) and saved.keys() == {"state", "param_groups"})
 
 
 def _taken(value: Any) -> Any:
