@@ -20,6 +20,8 @@ def joined(record: Logged, *more: Mapping[str, Any] | None) -> Logged:
         if not isinstance(part, Mapping):
             kind = type(part).__name__
             raise InputError(f"log: expected what to log by name, a dictionary or nothing, got {kind}; name it.")
+        if not all(isinstance(name, str) for name in part):
+            raise InputError(f"log: expected text as names of what to log, got {list(part)}; name it.")
         taken = sorted(set(part) & {*record, *OURS})
         if taken:
             raise InputError(f"log: expected other names than those `solve` logs, got {taken}; rename them.")
@@ -36,6 +38,8 @@ def loggable(name: str, value: Any) -> Any:
             return plain(value)
     try:
         array = value.detach().cpu() if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
+        if array.is_complex():
+            raise TypeError("complex")
     except (TypeError, ValueError, RuntimeError):
         kind = type(value).__name__
         raise InputError(f"log: expected a number, text or a tensor as {name!r}, got {kind}; convert it.") from None

@@ -38,6 +38,7 @@ from pliant.sim.errors import InputError
 from pliant.sim.version import VERSION
 
 CHECKPOINT, CONFIGURATION, METRICS, PLOT = "checkpoint.pt", "configuration.json", "metrics.jsonl", "loss.png"
+NUMBER = "number"  # under which the metrics hold what JSON has no number for
 PACKAGES = ("warp-lang", "torch", "numpy")
 STOPPING = "Stopping after this iteration; press Ctrl-C again to stop at once and lose it."
 
@@ -269,7 +270,7 @@ def versions() -> dict[str, str]:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl; a line cut short by a kill ends them. A null is what JSON cannot say: inf."""
+    """The records of a metrics.jsonl; a line cut short by a kill ends them. A null is inf, which JSON cannot say."""
     records = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
@@ -288,20 +289,22 @@ def _truncate(path: Path, iteration: int) -> list[dict[str, Any]]:
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """A record as strict JSON, which has no inf."""
+    """A record as strict JSON, which has no inf, -inf or nan."""
     return {name: _json(value) for name, value in record.items()}
 
 
 def _json(value: Any) -> Any:
     if isinstance(value, list):
         return [_json(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if value == math.inf else {NUMBER: str(value)}
 
 
 def _read_back(value: Any) -> Any:
     if isinstance(value, list):
         return [_read_back(v) for v in value]
-    return math.inf if value is None else value
+    return math.inf if value is None else float(value[NUMBER]) if isinstance(value, dict) else value
 
 
 def _as_dict(configuration: Any) -> dict[str, Any]:

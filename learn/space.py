@@ -148,7 +148,9 @@ class Unknown:
         return given.reshape(*lead, -1).sum(-1)
 
     def _number_of(self, given: Any) -> Any:
-        """The number of a choice; numbers stay what they are."""
+        """The number of a choice, or of each where some are named; numbers stay what they are."""
+        if isinstance(given, list | tuple) and given not in self.choices and any(isinstance(g, str) for g in given):
+            return [self._number_of(g) for g in given]
         known = isinstance(given, (str, int, float, bool, tuple)) and given in self.choices
         if isinstance(given, str) and not known:
             raise InputError(f"{self.name}: expected one of {list(self.choices)}, got {given!r}; correct it.")

@@ -230,13 +230,26 @@ def test_what_solve_logs_cannot_be_overwritten(name):
         solve(quadratic(), Overwriting(), Budget(iterations=1), 0)
 
 
-def test_what_cannot_be_logged_is_refused():
+@pytest.mark.parametrize("wrong", [{"thing": object()}, {"thing": 1j}, {"thing": [1, "a"]}, {3: 1.0}])
+def test_what_cannot_be_logged_is_refused(wrong):
     class Wrong(Adam):
         def tell(self, query, estimates):
-            return {"thing": object()}
+            return wrong
 
-    with pytest.raises(InputError, match="'thing'"):
+    with pytest.raises(InputError, match="log: expected"):
         solve(quadratic(), Wrong(), Budget(iterations=1), 0)
+
+
+def test_numbers_that_json_has_not_are_read_back(tmp_path):
+    class Odd(CEM):
+        def tell(self, query, estimates):
+            return {"odd": torch.tensor([math.nan, -math.inf, math.inf, 1.0]), "low": -math.inf, "note": "two\nlines"}
+
+    run = Run(tmp_path / "run", progress=False)
+    history = run.solve(quadratic(), Odd(), Budget(iterations=2), 0).history
+    lines = run.path("metrics.jsonl").read_text().splitlines()
+    assert "NaN" not in lines[0] and "Infinity" not in lines[0]
+    assert str(read_metrics(run.path("metrics.jsonl"))) == str(history)
 
 
 def test_integer_metrics_are_logged_as_their_mean():

@@ -58,6 +58,12 @@ def test_discrete_values_come_back_from_their_coordinates_and_are_what_they_shou
     assert "'liquid' is not finite in 1 of 3 entries, first at [1]" in space.describe_not_finite(broken)
 
 
+def test_choices_are_named_for_each_entry():
+    assert Unknown(name="c", initial=["honey", "oil"], choices=LIQUIDS).initial.tolist() == [1, 2]
+    with pytest.raises(InputError, match="got 'sand'"):
+        Unknown(name="c", initial=["honey", "sand"], choices=LIQUIDS)
+
+
 def test_whole_numbers_stay_within_bounds_that_are_none():
     space = Space([Unknown(name="n", initial=1, kind="integer", lower=0.5, upper=2.5, spread=0.3)])
     thetas, _ = space.project(torch.linspace(-30.0, 30.0, 201)[:, None])

@@ -87,7 +87,8 @@ def _backward(
             losses = [evaluations[index].mean for index in good]
             if not all(loss.requires_grad for loss in losses):
                 raise Unsuitable(
-                    "Pathwise: expected a loss that depends on the unknowns, got a constant; remove a detach()."
+                    "Pathwise: expected a loss that depends on the unknowns, got a constant; remove a detach(), or choose "
+                    "a method that samples where all unknowns are integers or choices."
                 )
             rows = torch.autograd.grad(losses, leaf, retain_graph=again or len(good) > 1)[0]
     except (SimulationError, *NUMERICAL) as error:
