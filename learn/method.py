@@ -48,8 +48,15 @@ class Method(Stateful, abc.ABC):
         self.reset()
 
     def estimators(self) -> dict[str, GradientEstimator]:
-        """The estimators among its attributes, by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, GradientEstimator)}
+        """The estimators among its attributes, in lists and dictionaries too, by name."""
+        found = {}
+        for name, value in vars(self).items():
+            parts = (
+                dict(enumerate(value)) if isinstance(value, list | tuple) else value if isinstance(value, dict) else {}
+            )
+            held = {name: value, **{f"{name}.{key}": part for key, part in parts.items()}}
+            found |= {key: part for key, part in held.items() if isinstance(part, GradientEstimator)}
+        return found
 
     @abc.abstractmethod
     def reset(self) -> None:

@@ -144,7 +144,7 @@ def solve(
     """
     generator = rng if isinstance(rng, torch.Generator) else torch.Generator().manual_seed(operator.index(rng))
     seed = generator.initial_seed()
-    space = problem.space if start is None else problem.space.starting_at(start)
+    space = problem.space.starting_at(problem.space.initial if start is None else start)  # the method's own copy
     with seeded(seed):  # modules that a method makes start alike in every run of this seed
         method.start(space, generator)
     progress, history = Progress(), []
@@ -192,10 +192,11 @@ def _iterate(problem: Problem, method: Method, progress: Progress, meter: Meter)
     stated = sum(e.simulator_calls for e in estimates)
     charge(max(0, progress.simulator_calls + stated - meter.calls))  # an estimator that runs no problem only says it
     best = min(range(len(estimates)), key=lambda i: estimates[i].value)
+    theta = query.candidates[best].detach().clone()  # a method may change its candidates in place
     logged = method.tell(query, estimates)
     after = problem.after_tell(estimates)
     progress.simulator_calls = meter.calls
-    improved = _account(progress, query, estimates, best, problem)
+    improved = _account(progress, theta, estimates, best, problem)
     record: Logged = {
         "iteration": progress.iteration,
         "simulator_calls": progress.simulator_calls,
@@ -246,7 +247,9 @@ def _with_reason(estimate: Estimate) -> Estimate:
     return dataclasses.replace(estimate, value=math.inf, failure=f"the loss is {float(estimate.value)}")
 
 
-def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], best: int, problem: Problem) -> bool:
+def _account(
+    progress: Progress, theta: torch.Tensor, estimates: Sequence[Estimate], best: int, problem: Problem
+) -> bool:
     """Count an iteration and keep its best candidate if it is better than all before, or if they cannot be compared.
 
     Until one is ranked, the last is kept.
@@ -262,7 +265,7 @@ def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], be
     if improved:
         progress.best_loss = value
     if improved or (ok and not math.isfinite(progress.best_loss)):
-        progress.best_theta = query.candidates[best].detach().clone()
+        progress.best_theta = theta
     return improved
 
 

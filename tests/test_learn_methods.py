@@ -387,3 +387,49 @@ def test_a_method_may_have_nothing_to_log_but_logs_by_name():
     assert solve(quadratic(), Asking(torch.zeros(1, 3)), Budget(iterations=1), 0).loss == 14.0
     with pytest.raises(InputError, match="expected what to log by name, a dictionary or nothing, got float"):
         solve(quadratic(), Asking(torch.zeros(1, 3), 1.0), Budget(iterations=1), 0)
+
+
+class InPlace(Asking):
+    """Walks on the space's own initial values and its own candidates, with the gradients of two estimators in turn."""
+
+    def __init__(self):
+        self.estimators_in_turn = [Counting(), Counting()]
+
+    def reset(self):
+        self.theta = self.space.initial
+
+    def ask(self):
+        self.estimators_in_turn.reverse()
+        return Query(candidates=self.theta[None], estimator=self.estimators_in_turn[0])
+
+    def tell(self, query, estimates):
+        self.theta -= 0.1 * estimates[0].gradient
+        query.candidates.zero_()
+        self.theta += 0.5
+
+    def cost(self, problem):
+        return problem.calls(1, gradient=True)
+
+
+class Counting(GradientEstimator):
+    STATE = ("calls",)
+
+    def reset(self):
+        self.calls = 0
+
+    def __call__(self, problem, thetas, rng):
+        self.calls += 1
+        return Pathwise()(problem, thetas, rng)
+
+    def cost(self, problem, candidates=1):
+        return Pathwise().cost(problem, candidates)
+
+
+def test_a_method_may_change_its_tensors_in_place_and_hold_estimators_in_a_list():
+    problem, method = quadratic(), InPlace()
+    for _ in range(2):
+        result = solve(problem, method, Budget(iterations=3), 0)
+        assert problem.space.initial.tolist() == [0.0, 0.0, 0.0]
+        assert problem.evaluate(result.theta).value == pytest.approx(result.loss)
+        assert sorted(e.calls for e in method.estimators_in_turn) == [1, 2]
+    assert [s["calls"] for s in method.state_dict()["estimators"].values()] == [2, 1]
