@@ -70,7 +70,11 @@ class Evaluation:
 
     def environment(self, index: int) -> "Evaluation":
         """That of one environment alone; its calls are not told apart and stay with the whole."""
-        pick = lambda array: array[index] if isinstance(array, torch.Tensor) and array.ndim else array  # noqa: E731
+        rows = len(self.loss)
+
+        def pick(array: Any) -> Any:
+            return array[index] if isinstance(array, torch.Tensor) and array.ndim and len(array) == rows else array
+
         metrics = {name: pick(metric) for name, metric in self.metrics.items()}
         return dataclasses.replace(
             self,
@@ -91,20 +95,33 @@ class Evaluation:
     def _loggable(self, metric: Any) -> Any:
         if isinstance(metric, str):
             return metric
-        given = torch.as_tensor(metric).detach()
+        try:
+            given = torch.as_tensor(metric).detach()
+        except (TypeError, ValueError, RuntimeError):  # what torch raises, by the kind of thing
+            kind = type(metric).__name__
+            raise InputError(
+                f"problem: expected a number, text or a tensor as a metric, got {kind}; convert it."
+            ) from None
         array = given if given.is_floating_point() else given.double()
         return array if array.ndim > 1 else float(self.of_those_that_ran(array).mean())
 
 
 def as_evaluation(made: Any) -> Evaluation:
     """What `compute` returned, as an evaluation; `InputError` for what is none."""
-    if isinstance(made, Evaluation):
-        return made
-    loss, metrics = made if isinstance(made, tuple) else (made, {})
-    if not (isinstance(loss, torch.Tensor) and loss.is_floating_point() and loss.ndim <= 1):
-        got = f"shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+    if not isinstance(made, Evaluation):
+        loss, metrics = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
+        made = Evaluation(loss=loss, metrics=metrics)
+    loss = made.loss
+    if not (isinstance(loss, torch.Tensor) and loss.is_floating_point() and loss.ndim <= 1 and loss.numel()):
+        got = f"{loss.dtype} {list(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
         raise InputError(f"problem: expected a floating-point loss, scalar or [environments], got {got}; correct it.")
-    return Evaluation(loss=loss, metrics=metrics)
+    if not isinstance(made.metrics, Mapping):
+        got = type(made.metrics).__name__
+        raise InputError(f"problem: expected metrics by name, a dictionary, got {got}; name them or leave them out.")
+    if loss.ndim and len(made.failures) not in (0, len(loss)):
+        expected = f"a sentence for each of {len(loss)} losses as failures, or none"
+        raise InputError(f"problem: expected {expected}, got {len(made.failures)}; correct them.")
+    return made
 
 
 def judged(evaluation: Evaluation, may_fail: float = 0.0) -> Evaluation:

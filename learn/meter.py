@@ -34,7 +34,8 @@ class Meter:
     def __enter__(self) -> "Meter":
         for outer in _OPEN.get():
             outer.held = True
-        self._tokens.append(_OPEN.set((*_OPEN.get(), self)))
+        others = tuple(meter for meter in _OPEN.get() if meter is not self)  # opened twice, it counts once
+        self._tokens.append(_OPEN.set((*others, self)))
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -43,6 +44,7 @@ class Meter:
 
 def charge(calls: int) -> None:
     """Count simulator calls; whoever makes some outside a `Problem` says so here."""
+    calls = int(calls)
     for meter in _OPEN.get():
         meter.calls += calls
         meter.planned = max(0, meter.planned - calls)

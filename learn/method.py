@@ -18,8 +18,8 @@ from pliant.sim.errors import InputError
 class Query:
     """Candidates [count, dimension] a method wants to know about; `estimator` None asks for their losses only.
 
-    They share their randomness, so that they can be compared, unless `common_noise` is False: then each has its own, and
-    the same candidate several times is as many samples.
+    Their losses share their randomness, so that they can be compared, unless `common_noise` is False: then each has its own,
+    and the same candidate several times is as many samples. An estimator decides itself; `Pathwise` draws anew for each.
     """
 
     candidates: torch.Tensor
@@ -31,8 +31,8 @@ class Method(Stateful, abc.ABC):
     """A training method: `start`, then `ask` and `tell` in turn until the budget is spent or `finished` says why not.
 
     A method is a dataclass of its options. It keeps whatever changes in the attributes that STATE names (modules and
-    optimisers too) and in its estimators, and draws all randomness from `self.rng`; so `state_dict` holds everything a
-    resumed training needs to continue bit for bit.
+    optimisers too) and in its estimators, and draws all randomness from `self.rng`, or from torch's own, which
+    `solve` seeds before every `ask`; so `state_dict` holds everything a resumed training needs to continue bit for bit.
     """
 
     STATE: ClassVar[tuple[str, ...]] = ()
@@ -48,8 +48,15 @@ class Method(Stateful, abc.ABC):
         self.reset()
 
     def estimators(self) -> dict[str, GradientEstimator]:
-        """The estimators among its attributes, by name."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, GradientEstimator)}
+        """The estimators among its attributes, in lists and dictionaries too, by name."""
+        found = {}
+        for name, value in vars(self).items():
+            parts = (
+                dict(enumerate(value)) if isinstance(value, list | tuple) else value if isinstance(value, dict) else {}
+            )
+            held = {name: value, **{f"{name}.{key}": part for key, part in parts.items()}}
+            found |= {key: part for key, part in held.items() if isinstance(part, GradientEstimator)}
+        return found
 
     @abc.abstractmethod
     def reset(self) -> None:

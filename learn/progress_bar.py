@@ -74,5 +74,5 @@ class ProgressBar:
 
 
 def _brief(value: Any) -> str:
-    """A number with four digits; text and lists cut short."""
-    return f"{value:.4g}" if isinstance(value, int | float) else str(value)[:24]
+    """A number with four digits; text and lists in one short line."""
+    return f"{value:.4g}" if isinstance(value, int | float) else " ".join(str(value).split())[:24]

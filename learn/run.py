@@ -12,6 +12,7 @@ import dataclasses
 import io
 import json
 import math
+import operator
 import os
 import platform
 import sys
@@ -31,11 +32,13 @@ from pliant.learn.plot import loss_plot
 from pliant.learn.problem import Problem
 from pliant.learn.progress_bar import ProgressBar
 from pliant.learn.solve import Budget, Callback, Iteration, Result, solve
+from pliant.learn.state import written
 from pliant.sim.atomic import write_atomically
 from pliant.sim.errors import InputError
 from pliant.sim.version import VERSION
 
 CHECKPOINT, CONFIGURATION, METRICS, PLOT = "checkpoint.pt", "configuration.json", "metrics.jsonl", "loss.png"
+NUMBER = "number"  # under which the metrics hold what JSON has no number for
 PACKAGES = ("warp-lang", "torch", "numpy")
 STOPPING = "Stopping after this iteration; press Ctrl-C again to stop at once and lose it."
 
@@ -95,10 +98,11 @@ class Run:
     ) -> Result:
         """`learn.solve` with everything a run folder keeps.
 
-        Errors: those of `learn.solve`; `InputError` when the folder cannot be written (the old checkpoint stays), or when an
-            option of the method, of its estimator or of the problem is not the resumed run's own; `Interrupted` after
-            Ctrl-C or SIGTERM, once the run is saved.
+        Errors: those of `learn.solve`; `InputError` when the folder cannot be written (the old checkpoint stays), when STATE
+            holds what could not be read back, or when an option of the method, of its estimator or of the problem is not the
+            resumed run's own; `Interrupted` after Ctrl-C or SIGTERM, once the run is saved.
         """
+        rng = operator.index(rng)
         described = {"method": described_by(method), "problem": describe_problem(problem, start)}
         snapshot = self._restore(rng, described) if self.resume else None
         self._configure(described, budget, rng)
@@ -191,9 +195,7 @@ class _Keeper:
             return
         self.recorder.sync()
         snapshot = {**self._unsaved.snapshot(), "seed": self._unsaved.method.rng.initial_seed()}
-        buffer = io.BytesIO()
-        torch.save(snapshot, buffer)
-        write_atomically(self.run.path(CHECKPOINT), buffer.getvalue())
+        write_atomically(self.run.path(CHECKPOINT), written(snapshot))
         self._unsaved = None
 
     def _interrupt(self, iteration: Iteration) -> None:
@@ -268,7 +270,7 @@ def versions() -> dict[str, str]:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl; a line cut short by a kill ends them. A null is what JSON cannot say: inf."""
+    """The records of a metrics.jsonl; a line cut short by a kill ends them. A null is inf, which JSON cannot say."""
     records = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
@@ -287,20 +289,22 @@ def _truncate(path: Path, iteration: int) -> list[dict[str, Any]]:
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
-    """A record as strict JSON, which has no inf."""
+    """A record as strict JSON, which has no inf, -inf or nan."""
     return {name: _json(value) for name, value in record.items()}
 
 
 def _json(value: Any) -> Any:
     if isinstance(value, list):
         return [_json(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if value == math.inf else {NUMBER: str(value)}
 
 
 def _read_back(value: Any) -> Any:
     if isinstance(value, list):
         return [_read_back(v) for v in value]
-    return math.inf if value is None else value
+    return math.inf if value is None else float(value[NUMBER]) if isinstance(value, dict) else value
 
 
 def _as_dict(configuration: Any) -> dict[str, Any]:

@@ -18,12 +18,31 @@ T = TypeVar("T")
 KIND = "__kind__"
 DERIVED = {"probs", "covariance_matrix", "precision_matrix"}  # arguments of distributions that others stand for
 
+NESTED = {  # arguments of distributions that hold others, and the attributes they become
+    "Independent": {"base_distribution": "base_dist", "reinterpreted_batch_ndims": "reinterpreted_batch_ndims"},
+    "MixtureSameFamily": {
+        "mixture_distribution": "mixture_distribution",
+        "component_distribution": "component_distribution",
+    },
+}
+
 
 def save(path: str | os.PathLike, value: Any) -> None:
-    """Write a dataclass; `InputError` for what cannot be saved, or a file that cannot be written."""
+    """Write a dataclass; `InputError` for what cannot be saved or read back, or a file that cannot be written."""
     buffer = io.BytesIO()
     torch.save(_encoded(value, type(value).__name__), buffer)
+    try:
+        _read(buffer.getvalue())
+    except Exception as error:  # whatever a class raises that is not made by its fields alone
+        raise InputError(
+            f"save: expected dataclasses at the top of a module that are made by their fields, and distributions of torch, got "
+            f"what cannot be read back ({type(error).__name__}: {error}); change the posterior."
+        ) from error
     write_atomically(path, buffer.getvalue())
+
+
+def _read(data: bytes) -> Any:
+    return _decoded(torch.load(io.BytesIO(data), weights_only=True))
 
 
 def load(path: str | os.PathLike, wanted: type[T]) -> T:
@@ -32,7 +51,7 @@ def load(path: str | os.PathLike, wanted: type[T]) -> T:
     if not file.is_file():
         raise InputError(f"load: expected a saved {wanted.__name__} at {path}, found none; correct the path.")
     try:
-        made = _decoded(torch.load(io.BytesIO(file.read_bytes()), weights_only=True))
+        made = _read(file.read_bytes())
     except KeyError as error:
         raise InputError(f"load: {path} holds a class of the module {error}; import that first.") from error
     except Exception as error:  # torch.load raises a dozen kinds for a damaged file
@@ -48,14 +67,17 @@ def load(path: str | os.PathLike, wanted: type[T]) -> T:
 
 def _encoded(value: Any, where: str) -> Any:
     """As tensors, numbers, text, lists and dictionaries."""
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool):
         return value
+    for plain in (str, int, float):  # NumPy's are subclasses that no file of ours holds
+        if isinstance(value, plain):
+            return plain(value)
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
     if isinstance(value, list | tuple):
         made = [_encoded(v, f"{where}[{i}]") for i, v in enumerate(value)]
         return made if isinstance(value, list) else {KIND: "tuple", "items": made}
-    if isinstance(value, dict):
+    if isinstance(value, dict) and KIND not in value:
         return {name: _encoded(v, f"{where}[{name!r}]") for name, v in value.items()}
     return _encoded_object(value, where)
 
@@ -63,8 +85,10 @@ def _encoded(value: Any, where: str) -> Any:
 def _encoded_object(value: Any, where: str) -> dict[str, Any]:
     if isinstance(value, Space):
         return {KIND: "space", "unknowns": [_encoded(u, f"{where}.{u.name}") for u in value.unknowns]}
-    if isinstance(value, torch.distributions.Distribution) and value.arg_constraints:
-        given = {name: getattr(value, name) for name in sorted(set(value.arg_constraints) - DERIVED)}
+    nested = NESTED.get(type(value).__name__, {})
+    if isinstance(value, torch.distributions.Distribution) and (nested or value.arg_constraints):
+        names = nested or {name: name for name in sorted(set(value.arg_constraints) - DERIVED)}
+        given = {argument: getattr(value, name) for argument, name in names.items()}
         return {KIND: "distribution", "class": type(value).__name__, "arguments": _encoded(given, where)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}

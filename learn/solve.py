@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -134,16 +135,16 @@ def solve(
         problem: what to minimise; a module in it is left holding the best weights.
         method: how; it starts afresh.
         budget: how long; every simulator call counts, a backward like a forward, a failed run like a whole one.
-        rng: a seed, or a generator on the CPU.
+        rng: a seed, or a generator on the CPU. All that torch draws follows it, without a generator too.
         start: coordinates [dimension] or values by name to start from instead of the unknowns' initial ones.
         callbacks: called with an `Iteration` after each one; an exception in one ends the training.
         snapshot: of an `Iteration`, to continue from there; "history" in it is carried on.
 
     Errors: `InputError` when the budget does not reach for one iteration.
     """
-    generator = torch.Generator().manual_seed(rng) if isinstance(rng, int) else rng
+    generator = rng if isinstance(rng, torch.Generator) else torch.Generator().manual_seed(operator.index(rng))
     seed = generator.initial_seed()
-    space = problem.space if start is None else problem.space.starting_at(start)
+    space = problem.space.starting_at(problem.space.initial if start is None else start)  # the method's own copy
     with seeded(seed):  # modules that a method makes start alike in every run of this seed
         method.start(space, generator)
     progress, history = Progress(), []
@@ -158,7 +159,8 @@ def solve(
         meter.calls = progress.simulator_calls
         while not (reason := method.finished or _reason_to_stop(budget, progress, method.cost(problem))):
             meter.planned = method.cost(problem)
-            record, improved = _iterate(problem, method, progress, meter)
+            with seeded(_seed_of_iteration(seed, progress.iteration)):
+                record, improved = _iterate(problem, method, progress, meter)
             meter.planned = 0
             progress.seconds = before + time.perf_counter() - started
             record["seconds"] = progress.seconds
@@ -167,6 +169,11 @@ def solve(
                 callback(Iteration(record, improved, progress, method, problem))
             meter.calls = progress.simulator_calls  # what a callback evaluates to look at is not the training's
     return _result(problem, space, method, progress, history, seed, reason)
+
+
+def _seed_of_iteration(seed: int, iteration: int) -> int:
+    """Of what torch draws without a generator, as distributions and dropout do; runs of neighbouring seeds share none."""
+    return (1_000_003 * (seed + 1) + iteration) % 2**63
 
 
 def _reason_to_stop(budget: Budget, progress: Progress, cost: int) -> str:
@@ -180,22 +187,24 @@ def _reason_to_stop(budget: Budget, progress: Progress, cost: int) -> str:
 def _iterate(problem: Problem, method: Method, progress: Progress, meter: Meter) -> tuple[Logged, bool]:
     """One ask and tell; returns what to log and whether the best loss fell."""
     query = method.ask()
-    estimates = _answer(problem, query, method.rng)
+    _check_query(query, problem, method)
+    estimates = _checked(_answer(problem, query, method.rng), query)
     stated = sum(e.simulator_calls for e in estimates)
     charge(max(0, progress.simulator_calls + stated - meter.calls))  # an estimator that runs no problem only says it
     best = min(range(len(estimates)), key=lambda i: estimates[i].value)
+    theta = query.candidates[best].detach().clone()  # a method may change its candidates in place
     logged = method.tell(query, estimates)
     after = problem.after_tell(estimates)
     progress.simulator_calls = meter.calls
-    improved = _account(progress, query, estimates, best, problem)
+    improved = _account(progress, theta, estimates, best, problem)
     record: Logged = {
         "iteration": progress.iteration,
         "simulator_calls": progress.simulator_calls,
-        "loss": estimates[best].value,
+        "loss": float(estimates[best].value),
         "best_loss": progress.best_loss,
         "failed": sum(not e.ok for e in estimates),
     }
-    record = joined(record, estimates[best].metrics, logged, after or {})
+    record = joined(record, estimates[best].metrics, logged, after)
     failure = next((e.failure for e in estimates if e.failure), "")
     return ({**record, "failure": failure} if failure else record), improved
 
@@ -210,7 +219,37 @@ def _answer(problem: Problem, query: Query, rng: torch.Generator) -> Sequence[Es
     return [Estimate.of(evaluation) for evaluation in evaluations]
 
 
-def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], best: int, problem: Problem) -> bool:
+def _check_query(query: Query, problem: Problem, method: Method) -> None:
+    shape, dimension = list(query.candidates.shape), problem.space.dimension
+    if len(shape) != 2 or shape[0] == 0 or shape[1] != dimension:
+        expected = f"at least one candidate, [n, {dimension}]"
+        raise InputError(f"{type(method).__name__}.ask: expected {expected}, got {shape}; correct its candidates.")
+
+
+def _checked(told: Any, query: Query) -> list[Estimate]:
+    """The answers; one whose value is not finite is a failure that says so."""
+    count = len(query.candidates)
+    kinds = (
+        [type(e).__name__ for e in told if not isinstance(e, Estimate)]
+        if isinstance(told, Sequence)
+        else [type(told).__name__]
+    )
+    if kinds or len(told) != count:
+        expected = f"a list of {count}, one Estimate for each candidate"
+        got = kinds[0] if kinds else f"{len(told)} of them"
+        raise InputError(f"{type(query.estimator).__name__}: expected {expected}, got {got}; correct it.")
+    return [_with_reason(estimate) for estimate in told]
+
+
+def _with_reason(estimate: Estimate) -> Estimate:
+    if estimate.failure or math.isfinite(estimate.value):
+        return estimate
+    return dataclasses.replace(estimate, value=math.inf, failure=f"the loss is {float(estimate.value)}")
+
+
+def _account(
+    progress: Progress, theta: torch.Tensor, estimates: Sequence[Estimate], best: int, problem: Problem
+) -> bool:
     """Count an iteration and keep its best candidate if it is better than all before, or if they cannot be compared.
 
     Until one is ranked, the last is kept.
@@ -221,12 +260,12 @@ def _account(progress: Progress, query: Query, estimates: Sequence[Estimate], be
     progress.evaluations += len(estimates)
     progress.failures += sum(not e.ok for e in estimates)
     progress.first_failure = progress.first_failure or next((e.failure for e in estimates if e.failure), "")
-    value, ok = estimates[best].value, estimates[best].ok
+    value, ok = float(estimates[best].value), estimates[best].ok
     improved = (estimates[best].ranked and value < progress.best_loss) if problem.comparable else ok
     if improved:
         progress.best_loss = value
     if improved or (ok and not math.isfinite(progress.best_loss)):
-        progress.best_theta = query.candidates[best].detach().clone()
+        progress.best_theta = theta
     return improved
 
 

@@ -38,7 +38,7 @@ class Unknown:
         scale: "linear", or "log" for positive quantities known by their order of magnitude.
         spread: a typical change: of the value ("linear"), or of its natural logarithm ("log"). One step of a method
             is of this size, so it is what makes 1e5 Pa and 0.3 comparable.
-        kind: "float" or "integer".
+        kind: "float" or "integer", whose bounds are the whole numbers inside the given ones.
         choices: what a categorical unknown may be, ("water", "honey"); its value is the number of the choice, from 0 on.
         prior: what is known before any data: a torch distribution over the value in its own unit, or a function of the value
             [..., *shape] that gives the log density [...] or that of each entry.
@@ -66,6 +66,8 @@ class Unknown:
         if self.choices:
             self._set(choices=tuple(self.choices), kind="integer", lower=0, upper=len(self.choices) - 1)
             self._set(initial=self._number_of(self.initial))
+        if not self.is_float:
+            self._set(lower=_whole(self.lower, math.ceil), upper=_whole(self.upper, math.floor))
         dtype = torch.float32 if self.kind == "float" else torch.int64
         given = _tensor(self.initial, torch.float32)
         if not self.is_float and not torch.equal(given, given.round()):
@@ -137,15 +139,18 @@ class Unknown:
         return low + margin * _magnitude(low), high - margin * _magnitude(high)
 
     def log_prior(self, value: torch.Tensor) -> torch.Tensor:
-        """Log density [...] of physical values [..., *shape]; 0 without a prior."""
+        """Log density [...] of physical values [..., *shape]; 0 without a prior, -inf where it has none."""
         lead = value.shape[: value.ndim - len(self.shape)]
         if self.prior is None:
             return torch.zeros(lead, dtype=value.dtype if value.is_floating_point() else torch.get_default_dtype())
-        given = self.prior.log_prob(value) if hasattr(self.prior, "log_prob") else self.prior(value)
+        known = hasattr(self.prior, "log_prob")
+        given = _log_probability(self.prior, value, lead) if known else self.prior(value)  # type: ignore[operator]
         return given.reshape(*lead, -1).sum(-1)
 
     def _number_of(self, given: Any) -> Any:
-        """The number of a choice; numbers stay what they are."""
+        """The number of a choice, or of each where some are named; numbers stay what they are."""
+        if isinstance(given, list | tuple) and given not in self.choices and any(isinstance(g, str) for g in given):
+            return [self._number_of(g) for g in given]
         known = isinstance(given, (str, int, float, bool, tuple)) and given in self.choices
         if isinstance(given, str) and not known:
             raise InputError(f"{self.name}: expected one of {list(self.choices)}, got {given!r}; correct it.")
@@ -191,7 +196,8 @@ class Space:
         Errors: `InputError` for an unknown name, another shape, or values out of bounds.
         """
         made = copy.copy(self)
-        if isinstance(start, torch.Tensor):
+        if not isinstance(start, Mapping):
+            start = torch.as_tensor(start)
             if start.shape != self.initial.shape or not torch.isfinite(start).all():
                 got = "what is not finite" if start.shape == self.initial.shape else list(start.shape)
                 raise InputError(
@@ -288,10 +294,28 @@ class Space:
         return torch.cat(parts).to(self.device)
 
 
+def _log_probability(prior: Any, value: torch.Tensor, lead: Sequence[int]) -> torch.Tensor:
+    """Log density of values [*lead, ...] or of each entry; -inf outside the support, where torch raises."""
+    try:
+        return prior.log_prob(value)
+    except ValueError:
+        inside = prior.support.check(value)
+        if inside.all():
+            raise
+    if not lead:
+        return value.new_full((), -math.inf, dtype=torch.get_default_dtype())
+    rows = [_log_probability(prior, row, lead[1:]) for row in value]
+    return torch.stack([row.reshape(*lead[1:], -1).sum(-1) for row in rows])
+
+
 def _tensor(value: Any, dtype: torch.dtype) -> torch.Tensor:
     """A detached copy; numbers of another kind than the dtype's become that."""
     tensor = value.detach().clone() if isinstance(value, torch.Tensor) else torch.tensor(value)
     return tensor if tensor.is_floating_point() == dtype.is_floating_point else tensor.to(dtype)
+
+
+def _whole(bound: float, towards: Callable[[float], int]) -> float:
+    return float(towards(bound)) if math.isfinite(bound) else bound
 
 
 def _magnitude(bound: float) -> float:

@@ -115,6 +115,13 @@ def test_log_probabilities_are_those_of_the_actions(model):
     assert torch.allclose(windows.controller.log_probability, torch.stack(expected).sum(0))
 
 
+def test_a_policy_without_randomness_cannot_explore(model):
+    windows = episodes(model)
+    windows.controller.explore = True
+    with pytest.raises(InputError, match="expected a policy with randomness to explore, got a deterministic MLPPolicy"):
+        windows.next()
+
+
 def test_a_window_that_fails_begins_a_new_episode(model):
     windows = episodes(model)
     with torch.no_grad():

@@ -278,3 +278,47 @@ def test_an_evaluation_knows_who_ran():
 def test_methods_that_search_a_line_take_a_failure_for_a_step_too_long():
     result = solve(failing_above(-1.0, unnamed), LBFGS(), Budget(iterations=5), 0)
     assert "cannot start" in result.report[0]
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (Evaluation(loss=1.0), "floating-point loss, scalar or [environments], got float"),
+        (Evaluation(loss=torch.tensor(1)), "got torch.int64 []"),
+        (Evaluation(loss=torch.ones(2, 2)), "got torch.float32 [2, 2]"),
+        (torch.ones(0), "got torch.float32 [0]"),
+        ((torch.ones(1), {}, 3), "got tuple"),
+        ((torch.ones(1), None), "metrics by name, a dictionary, got NoneType"),
+        ((torch.ones(1), {"a": ["b", "c"]}), "as a metric, got list"),
+        (Evaluation(loss=torch.ones(4), failures=("", "lost")), "each of 4 losses as failures, or none, got 2"),
+    ],
+)
+def test_what_is_no_evaluation_is_refused_with_a_sentence(made, sentence):
+    problem = Problem.from_loss(lambda v: made, [Unknown(name="x", initial=0.0)])
+    with pytest.raises(InputError) as caught:
+        solve(problem, CEM(), Budget(iterations=1), 0)
+    assert sentence in str(caught.value)
+
+
+def test_a_metric_of_another_length_than_the_candidates_belongs_to_all_of_them():
+    problem = Problem.from_loss(
+        lambda v: (v["x"].square(), {"each": v["x"], "all": torch.arange(3)}),
+        [Unknown(name="x", initial=0.0)],
+        environments=8,
+        parallel=8,
+    )
+    told = problem.evaluate_all(FAILING[:8])
+    assert [e.numbers()["each"] for e in told] == FAILING[:8, 0].tolist() and told[5].numbers()["all"] == 1.0
+
+
+def test_the_mean_over_samples_tells_what_each_of_them_told():
+    def function(values):
+        losses = values["x"].square() + torch.tensor([0.0, 1.0, math.nan, 2.0])
+        metrics = {"number": torch.rand(()), "text": "slides", "many": torch.ones(2, 2)}
+        return Evaluation(loss=losses, metrics=metrics, ranked=False)
+
+    problem = Problem.from_loss(function, [Unknown(name="x", initial=1.0)], environments=4, may_fail=0.25)
+    (estimate,) = Pathwise(samples=3)(problem, torch.ones(1, 1), torch.Generator())
+    assert not estimate.ranked and [bool(sentence) for sentence in estimate.failures] == [False, False, True, False]
+    assert estimate.metrics["text"] == "slides" and estimate.metrics["many"].shape == (2, 2)
+    assert 0.0 < estimate.metrics["number"] < 1.0 and estimate.value == 2.0 and float(estimate.gradient) == 2.0

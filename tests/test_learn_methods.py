@@ -1,5 +1,6 @@
 """Methods reach known optima within their budgets, count every simulator call, and survive failed simulations."""
 
+import dataclasses
 import math
 
 import pytest
@@ -11,8 +12,12 @@ from pliant.learn import (
     Adam,
     AugmentedRandomSearch,
     Budget,
+    Estimate,
+    GradientEstimator,
+    Method,
     Pathwise,
     Problem,
+    Query,
     RandomSearch,
     Unknown,
     solve,
@@ -323,3 +328,108 @@ def test_a_loss_that_ignores_the_unknowns_is_refused():
     problem = Problem.from_loss(lambda v: v["x"].detach().square(), [Unknown(name="x", initial=1.0)])
     with pytest.raises(InputError, match="depends on the unknowns"):
         solve(problem, Adam(), Budget(iterations=1), 0)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Saying(GradientEstimator):
+    """Says whatever it is given."""
+
+    told: object
+
+    def __call__(self, problem, thetas, rng):
+        return self.told
+
+    def cost(self, problem, candidates=1):
+        return candidates
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [([], "0 of them"), (Estimate(value=1.0), "got Estimate"), ([1.0], "got float"), (None, "got NoneType")],
+)
+def test_an_estimator_answers_for_every_candidate(told, sentence):
+    with pytest.raises(InputError, match=f"Saying: expected a list of 1, one Estimate.*{sentence}"):
+        solve(quadratic(), Adam(estimator=Saying(told=told)), Budget(iterations=1), 0)
+
+
+def test_an_estimate_that_is_not_finite_is_a_failure_with_a_sentence():
+    saying = Saying(told=[Estimate(value=math.nan, gradient=torch.zeros(3))])
+    result = solve(quadratic(), Adam(estimator=saying), Budget(iterations=1), 0)
+    assert "the loss is nan" in result.report[1] and result.history[0]["loss"] == math.inf
+
+
+class Asking(Method):
+    """Asks for what it is given, and learns nothing."""
+
+    def __init__(self, candidates, told=None):
+        self.candidates, self.told = candidates, told
+
+    def reset(self):
+        pass
+
+    def ask(self):
+        return Query(candidates=self.candidates)
+
+    def tell(self, query, estimates):
+        return self.told
+
+    def cost(self, problem):
+        return problem.calls(len(self.candidates))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3,), (2, 4), (1, 1, 3)])
+def test_a_query_without_candidates_or_of_another_shape_is_refused(shape):
+    with pytest.raises(InputError, match=r"Asking.ask: expected at least one candidate, \[n, 3\], got"):
+        solve(quadratic(), Asking(torch.zeros(shape)), Budget(iterations=1), 0)
+
+
+def test_a_method_may_have_nothing_to_log_but_logs_by_name():
+    assert solve(quadratic(), Asking(torch.zeros(1, 3)), Budget(iterations=1), 0).loss == 14.0
+    with pytest.raises(InputError, match="expected what to log by name, a dictionary or nothing, got float"):
+        solve(quadratic(), Asking(torch.zeros(1, 3), 1.0), Budget(iterations=1), 0)
+
+
+class InPlace(Asking):
+    """Walks on the space's own initial values and its own candidates, with the gradients of two estimators in turn."""
+
+    def __init__(self):
+        self.estimators_in_turn = [Counting(), Counting()]
+
+    def reset(self):
+        self.theta = self.space.initial
+
+    def ask(self):
+        self.estimators_in_turn.reverse()
+        return Query(candidates=self.theta[None], estimator=self.estimators_in_turn[0])
+
+    def tell(self, query, estimates):
+        self.theta -= 0.1 * estimates[0].gradient
+        query.candidates.zero_()
+        self.theta += 0.5
+
+    def cost(self, problem):
+        return problem.calls(1, gradient=True)
+
+
+class Counting(GradientEstimator):
+    STATE = ("calls",)
+
+    def reset(self):
+        self.calls = 0
+
+    def __call__(self, problem, thetas, rng):
+        self.calls += 1
+        return Pathwise()(problem, thetas, rng)
+
+    def cost(self, problem, candidates=1):
+        return Pathwise().cost(problem, candidates)
+
+
+def test_a_method_may_change_its_tensors_in_place_and_hold_estimators_in_a_list():
+    problem, method = quadratic(), InPlace()
+    for _ in range(2):
+        result = solve(problem, method, Budget(iterations=3), 0)
+        assert problem.space.initial.tolist() == [0.0, 0.0, 0.0]
+        assert problem.evaluate(result.theta).value == pytest.approx(result.loss)
+        assert sorted(e.calls for e in method.estimators_in_turn) == [1, 2]
+    assert [s["calls"] for s in method.state_dict()["estimators"].values()] == [2, 1]

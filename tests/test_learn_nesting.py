@@ -59,6 +59,15 @@ def test_one_meter_is_shared_by_trainings_one_after_the_other():
     assert results[3].unknowns["x"].tolist() == [0.0, 0.0, 0.0]
 
 
+def test_a_meter_that_is_opened_twice_counts_once():
+    with Meter(simulator_calls=20) as meter:
+        with meter:
+            quadratic().evaluate(torch.zeros(3))
+        assert meter.calls == 1
+        quadratic().evaluate(torch.zeros(3))
+    assert meter.calls == 2
+
+
 def test_calls_outside_a_problem_are_told_to_the_meter_and_end_the_training():
     class Looking(Adam):
         def tell(self, query, estimates):
@@ -87,7 +96,7 @@ def test_a_backward_costs_what_the_problem_or_the_evaluation_says(stated):
     assert solve(said, Adam(), Budget(simulator_calls=3 * (1 + stated)), 0).simulator_calls == 3 * (1 + stated)
 
 
-@pytest.mark.parametrize("start", [{"x": [0.0, -1.0, 2.0]}, torch.tensor([0.0, -1.0, 2.0])])
+@pytest.mark.parametrize("start", [{"x": [0.0, -1.0, 2.0]}, torch.tensor([0.0, -1.0, 2.0]), [0.0, -1.0, 2.0]])
 def test_a_training_starts_where_it_is_told(start):
     problem = quadratic()
     result = solve(problem, Adam(), Budget(iterations=1), 0, start=start)

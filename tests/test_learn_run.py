@@ -285,3 +285,23 @@ def test_what_cannot_be_continued_is_refused_with_a_sentence(make, sentence, tmp
     with pytest.raises(InputError) as caught:
         make(folder)
     assert sentence in str(caught.value)
+
+
+def test_a_module_that_is_made_late_is_refused_when_the_run_is_resumed(tmp_path):
+    class Late(CEM):
+        STATE = (*CEM.STATE, "network")
+
+        def reset(self):
+            super().reset()
+            self.network = None
+
+        def tell(self, query, estimates):
+            self.network = self.network or torch.nn.Linear(1, 1)
+            return super().tell(query, estimates)
+
+    run = lambda resume: Run(tmp_path / "run", resume=resume, progress=False).solve(  # noqa: E731
+        rosenbrock(), Late(), Budget(iterations=2 + resume), 0
+    )
+    run(False)
+    with pytest.raises(InputError, match="expected network of Late, whose state was saved, to be there from the start"):
+        run(True)

@@ -1,7 +1,9 @@
 """One protocol of state for methods, estimators and problems; what is logged, saved and loaded."""
 
+import collections
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -25,6 +27,8 @@ from pliant.learn import (
     Query,
     Result,
     Run,
+    SimulationProblem,
+    Space,
     Unknown,
     draw_seed,
     solve,
@@ -124,7 +128,53 @@ class Drifting(Problem):
         return {"target": float(self.target.bias.detach()[0])}
 
 
+@dataclasses.dataclass(kw_only=True, eq=False)
+class Ensemble(Method):
+    """Steps of an optimiser on a tensor, by the loss that several networks in a list expect."""
+
+    STATE: ClassVar[tuple[str, ...]] = ("center", "steps", "networks", "trainers", "memory")
+
+    def reset(self) -> None:
+        self.center = self.space.initial.clone().requires_grad_()
+        self.steps = torch.optim.Adam([self.center], 0.05)
+        self.networks = [torch.nn.Linear(self.space.dimension, 1) for _ in range(2)]
+        self.trainers = {str(i): torch.optim.Adam(n.parameters(), 0.1) for i, n in enumerate(self.networks)}
+        self.memory = torch.zeros(self.space.dimension)
+
+    def ask(self) -> Query:
+        return Query(candidates=self.center + 0.3 * self.space.noise(8, self.rng))
+
+    def tell(self, query: Query, estimates: Sequence[Estimate]) -> dict[str, object]:
+        values = torch.tensor([e.value for e in estimates])
+        for network, trainer in zip(self.networks, self.trainers.values(), strict=True):
+            trainer.zero_grad()
+            (network(query.candidates.detach())[:, 0] - values).square().mean().backward()
+            trainer.step()
+        self.steps.zero_grad()
+        sum(network(self.center).sum() for network in self.networks).backward()
+        self.steps.step()
+        self.memory = 0.9 * self.memory + self.center  # with a graph, as is soon forgotten
+        return {}
+
+    def cost(self, problem: Problem) -> int:
+        return problem.calls(8)
+
+
+class Careless(Ensemble):
+    """One that draws with torch's own randomness: distributions, layers made late, dropout."""
+
+    def ask(self) -> Query:
+        return Query(candidates=torch.distributions.Normal(self.center.detach(), 0.3).sample((8,)))
+
+    def tell(self, query: Query, estimates: Sequence[Estimate]) -> dict[str, object]:
+        with torch.no_grad():
+            self.center += 0.1 * torch.nn.functional.dropout(torch.ones_like(self.center))
+        return super().tell(query, estimates)
+
+
 CASES = {
+    "randomness of torch's own": (quadratic, Careless),
+    "a list of modules and a tensor that an optimiser holds": (quadratic, Ensemble),
     "module and optimiser in a method": (quadratic, Surrogate),
     "state in an estimator": (quadratic, lambda: Adam(learning_rate=0.1, estimator=Smoothed())),
     "module and optimiser in a problem": (Drifting, lambda: Adam(learning_rate=0.1)),
@@ -180,13 +230,26 @@ def test_what_solve_logs_cannot_be_overwritten(name):
         solve(quadratic(), Overwriting(), Budget(iterations=1), 0)
 
 
-def test_what_cannot_be_logged_is_refused():
+@pytest.mark.parametrize("wrong", [{"thing": object()}, {"thing": 1j}, {"thing": [1, "a"]}, {3: 1.0}])
+def test_what_cannot_be_logged_is_refused(wrong):
     class Wrong(Adam):
         def tell(self, query, estimates):
-            return {"thing": object()}
+            return wrong
 
-    with pytest.raises(InputError, match="'thing'"):
+    with pytest.raises(InputError, match="log: expected"):
         solve(quadratic(), Wrong(), Budget(iterations=1), 0)
+
+
+def test_numbers_that_json_has_not_are_read_back(tmp_path):
+    class Odd(CEM):
+        def tell(self, query, estimates):
+            return {"odd": torch.tensor([math.nan, -math.inf, math.inf, 1.0]), "low": -math.inf, "note": "two\nlines"}
+
+    run = Run(tmp_path / "run", progress=False)
+    history = run.solve(quadratic(), Odd(), Budget(iterations=2), 0).history
+    lines = run.path("metrics.jsonl").read_text().splitlines()
+    assert "NaN" not in lines[0] and "Infinity" not in lines[0]
+    assert str(read_metrics(run.path("metrics.jsonl"))) == str(history)
 
 
 def test_integer_metrics_are_logged_as_their_mean():
@@ -224,6 +287,37 @@ def test_a_resume_compares_every_option(tmp_path):
     )
     fitted(1e-2, False)
     fitted(1e-9, True)  # and when it ends
+
+
+class Plain(Surrogate):
+    """One whose options are arguments, not fields."""
+
+    def __init__(self, rate: object = 0.1):
+        super().__init__()
+        self.rate = rate
+
+
+@pytest.mark.parametrize("rates", [(0.1, 0.2), (np.int64(3), np.int64(4)), (np.zeros(2), np.array([0.0, 1.0]))])
+def test_a_resume_compares_the_options_of_a_method_that_is_no_dataclass(rates, tmp_path):
+    run = lambda rate, resume: Run(tmp_path / "run", resume=resume, progress=False).solve(  # noqa: E731
+        quadratic(), Plain(rate), Budget(iterations=2 + resume), 0
+    )
+    run(rates[0], False)
+    with pytest.raises(InputError, match="the run's own rate="):
+        run(rates[1], True)
+    assert len(run(rates[0], True).history) == 3
+
+
+def test_a_resume_compares_the_constants_of_a_problem(tmp_path):
+    def run(drag: float, resume: bool) -> Result:
+        problem = point_mass_problem()
+        problem = SimulationProblem(problem.simulator, problem.objective, constants={"drag": drag}, environments=2)
+        return Run(tmp_path / "run", resume=resume, progress=False).solve(problem, Adam(), Budget(iterations=2), 0)
+
+    run(1.0, False)
+    with pytest.raises(InputError, match=r"constants.drag=1.0 \(got 2.0\)"):
+        run(2.0, True)
+    run(1.0, True)
 
 
 def test_a_result_and_its_posterior_are_saved_and_loaded_in_one_line(tmp_path):
@@ -287,3 +381,117 @@ def test_a_state_that_lacks_something_is_refused_with_a_sentence():
     del kept[0]["method"]["second"]
     with pytest.raises(InputError, match="expected second in the state of Adam, found none"):
         solve(quadratic(), Adam(), Budget(iterations=2), 0, snapshot=kept[0])
+
+
+@pytest.mark.parametrize(
+    ("odd", "name"),
+    [
+        (collections.deque([1]), "deque"),
+        (np.zeros(2), "ndarray"),
+        (np.float64(1.0), "float64"),
+        (lambda: 0, "function"),
+        ([1, {"a": Budget(iterations=1)}], "Budget as method.odd.1.a"),
+    ],
+)
+def test_a_state_that_could_not_be_read_back_is_refused_when_it_is_first_saved(odd, name, tmp_path):
+    class Odd(CEM):
+        STATE: ClassVar[tuple[str, ...]] = (*CEM.STATE, "odd")
+
+        def reset(self) -> None:
+            super().reset()
+            self.odd = odd
+
+    with pytest.raises(InputError, match=f"got {name}.*leave it out of STATE"):
+        Run(tmp_path / "run", progress=False).solve(quadratic(), Odd(), Budget(iterations=2), 0)
+
+
+@dataclasses.dataclass(kw_only=True)
+class OfNumPy(GradientEstimator):
+    """The gradient of |x|^2, told in numbers of NumPy."""
+
+    def __call__(self, problem: Problem, thetas: torch.Tensor, rng: torch.Generator) -> list[Estimate]:
+        value = lambda theta: np.float64(theta.square().sum())  # noqa: E731
+        return [
+            Estimate(
+                value=value(t),
+                gradient=2 * t,
+                simulator_calls=np.int64(3),
+                metrics={"n": np.int64(2), "t": np.str_("a")},
+            )
+            for t in thetas
+        ]
+
+    def cost(self, problem: Problem, candidates: int = 1) -> int:
+        return 3 * candidates
+
+
+def test_numbers_of_numpy_are_kept_like_any_other(tmp_path):
+    run = lambda resume, iterations: Run(tmp_path / "run", resume=resume, progress=False).solve(  # noqa: E731
+        quadratic(), Adam(estimator=OfNumPy()), Budget(iterations=iterations), np.int64(3), start={"x": [1.0, 1.0, 1.0]}
+    )
+    run(False, 2)
+    result = run(True, 4)
+    result.save(tmp_path / "result.pt")
+    assert Result.load(tmp_path / "result.pt").history == result.history and result.simulator_calls == 12
+    assert result.loss < 3.0 and result.history[0]["n"] == 2
+
+
+class Own(torch.distributions.Normal):
+    """A distribution that is not torch's."""
+
+
+@dataclasses.dataclass
+class Doubled:
+    """Holds more than it is given."""
+
+    value: float
+    twice: float = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.twice = 2.0 * self.value
+
+
+def with_posterior(posterior) -> Result:
+    theta = torch.zeros(1)
+    return Result(
+        unknowns={"x": theta},
+        theta=theta,
+        loss=1.0,
+        history=[],
+        simulator_calls=1,
+        seed=0,
+        report=[],
+        posterior=posterior,
+    )
+
+
+def test_posteriors_of_many_kinds_are_read_back(tmp_path):
+    normal = torch.distributions.Normal(torch.zeros(2), torch.ones(2))
+    independent = torch.distributions.Independent(normal, 1)
+    mixture = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(logits=torch.zeros(2)), normal)
+    unknowns = [
+        Unknown(name="x", initial=torch.zeros(2), prior=independent),
+        Unknown(name="c", initial="b", choices="ab"),
+    ]
+    posterior = {
+        "independent": independent,
+        "mixture": mixture,
+        "space": Space(unknowns),
+        "numbers": (np.float64(1.5), 2, None, math.inf, {(1, 2): True}),
+        "own": Doubled(3.0),
+    }
+    with_posterior(posterior).save(tmp_path / "result.pt")
+    loaded = Result.load(tmp_path / "result.pt").posterior
+    x = torch.tensor([0.5, 1.0])
+    assert torch.equal(loaded["independent"].log_prob(x), independent.log_prob(x))
+    assert torch.equal(loaded["mixture"].log_prob(x), mixture.log_prob(x))
+    assert torch.equal(loaded["space"].log_density(torch.ones(4)), posterior["space"].log_density(torch.ones(4)))
+    assert loaded["numbers"] == posterior["numbers"] and loaded["own"] == posterior["own"]
+
+
+def test_a_posterior_that_cannot_be_read_back_is_refused_when_it_is_saved(tmp_path):
+    local = dataclasses.make_dataclass("Local", ["value"])
+    for odd in (Own(0.0, 1.0), local(1), torch.distributions.LKJCholesky(3, 1.0), np.zeros(2), {"__kind__": 1}):
+        with pytest.raises(InputError, match="save: expected"):
+            with_posterior(odd).save(tmp_path / "result.pt")
+    assert not (tmp_path / "result.pt").exists()

@@ -58,6 +58,18 @@ def test_discrete_values_come_back_from_their_coordinates_and_are_what_they_shou
     assert "'liquid' is not finite in 1 of 3 entries, first at [1]" in space.describe_not_finite(broken)
 
 
+def test_choices_are_named_for_each_entry():
+    assert Unknown(name="c", initial=["honey", "oil"], choices=LIQUIDS).initial.tolist() == [1, 2]
+    with pytest.raises(InputError, match="got 'sand'"):
+        Unknown(name="c", initial=["honey", "sand"], choices=LIQUIDS)
+
+
+def test_whole_numbers_stay_within_bounds_that_are_none():
+    space = Space([Unknown(name="n", initial=1, kind="integer", lower=0.5, upper=2.5, spread=0.3)])
+    thetas, _ = space.project(torch.linspace(-30.0, 30.0, 201)[:, None])
+    assert set(space.values(thetas)["n"].tolist()) == {1, 2}
+
+
 def test_discrete_unknowns_have_a_zero_gradient_and_are_found_by_sampling():
     def function(values):
         wrong = (values["liquid"] != 2).double() + (values["count"] - 6).abs().sum(-1).double()
@@ -156,3 +168,26 @@ def test_constants_reach_the_simulator_for_all_environments_or_for_each():
         assert loss.tolist() == pytest.approx((fall * 21 / 20).tolist(), rel=1e-5, abs=1e-12)  # semi-implicit steps
     with pytest.raises(InputError, match="constants that are not unknown"):
         SimulationProblem(Simulator(rollout), objective, unknowns=[unknown], constants={"cube.youngs_modulus": 1e4})
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+@pytest.mark.parametrize("prior", [torch.distributions.LogNormal(0.0, 0.5), torch.distributions.Uniform(0.5, 1.5)])
+def test_a_value_outside_the_support_of_its_prior_is_impossible_for_its_candidate_alone(prior, parallel):
+    unknown = Unknown(name="x", initial=[1.0, 1.0], prior=prior)
+    likelihood = Problem.from_loss(
+        lambda v: (v["x"] - 2.0).square().sum(-1), [unknown], environments=parallel, parallel=parallel
+    )
+    problem = MaximumAPosteriori(likelihood)
+    told = problem.evaluate_all(torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.25, 0.75]]))
+    assert [bool(e.failure) for e in told] == [False, True, False]
+    assert told[2].value == pytest.approx(0.5625 + 1.5625 - float(prior.log_prob(torch.tensor([1.25, 0.75])).sum()))
+    assert math.isfinite(solve(problem, CEM(initial_std=2.0), Budget(iterations=2), 0).loss)
+    free = solve(Problem.from_loss(lambda v: -v["x"].sum(), [unknown]), CEM(), Budget(iterations=1), 0)
+    assert "priors at the result is" in free.report[1]  # the report may be -inf, and is no exception
+
+
+def test_a_prior_of_another_shape_is_a_mistake_and_no_impossible_value():
+    unknown = Unknown(name="x", initial=[1.0, 1.0], prior=torch.distributions.Normal(torch.zeros(3), 1.0))
+    problem = MaximumAPosteriori(Problem.from_loss(lambda v: v["x"].sum(), [unknown]))
+    with pytest.raises(ValueError, match="not broadcastable"):
+        problem.evaluate(problem.space.initial)

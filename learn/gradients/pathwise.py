@@ -87,7 +87,8 @@ def _backward(
             losses = [evaluations[index].mean for index in good]
             if not all(loss.requires_grad for loss in losses):
                 raise Unsuitable(
-                    "Pathwise: expected a loss that depends on the unknowns, got a constant; remove a detach()."
+                    "Pathwise: expected a loss that depends on the unknowns, got a constant; remove a detach(), or choose "
+                    "a method that samples where all unknowns are integers or choices."
                 )
             rows = torch.autograd.grad(losses, leaf, retain_graph=again or len(good) > 1)[0]
     except (SimulationError, *NUMERICAL) as error:
@@ -104,19 +105,25 @@ def _backward(
 
 
 def _average(each: Sequence[Estimate]) -> Estimate:
-    """The mean over samples; a failure where one of them failed."""
+    """The mean over samples; a failure where one of them failed. Text and tensors are those of the last."""
     calls = sum(e.simulator_calls for e in each)
     failed = next((e for e in each if not e.ok), None)
     if failed is not None or len(each) == 1:
         return dataclasses.replace(failed or each[0], simulator_calls=calls)
     gradients = torch.stack([e.gradient for e in each if e.gradient is not None])
     losses = [e.losses for e in each if e.losses is not None]
-    numbers = {n: v for n, v in each[0].metrics.items() if isinstance(v, float)}
-    return Estimate(
+    numbers = {
+        n: sum(e.metrics[n] for e in each) / len(each) for n, v in each[0].metrics.items() if isinstance(v, float)
+    }
+    return dataclasses.replace(
+        each[-1],
         value=sum(e.value for e in each) / len(each),
         losses=torch.stack(losses).mean(0),
+        failures=next((e.failures for e in each if any(e.failures)), ()),
         gradient=gradients.mean(0),
         variance=gradients.var(0) / len(each),
-        metrics={name: sum(e.metrics[name] for e in each) / len(each) for name in numbers},
+        residuals=None,
+        metrics={**each[-1].metrics, **numbers},
+        ranked=all(e.ranked for e in each),
         simulator_calls=calls,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pliant.learn.models.policy import Policy
+from pliant.learn.models.policy import Deterministic, Policy
 from pliant.sim.errors import InputError
 
 Observe = Callable[[Any], torch.Tensor]
@@ -20,7 +20,7 @@ class Controller(torch.nn.Module):
         output: the control all channels go to, for example "crawler.activation", or a function from an action
             [batch, channels] to {name: control}.
         observe: from the observation (name -> [batch, item, ...], `.time` in s) to [batch, size]; None sees nothing.
-        explore: sample actions instead of taking the mode, and add up their `log_probability` [batch].
+        explore: sample actions of a stochastic policy instead of taking the mode, and add up their `log_probability` [batch].
 
     What is recorded is that of the last simulation: `begin` is called where one begins, by `learn.simulate` and otherwise by
     a time that does not go on.
@@ -111,6 +111,11 @@ class Controller(torch.nn.Module):
     def _act(self, distribution: torch.distributions.Distribution) -> tuple[torch.Tensor, torch.Tensor | None]:
         if not self.explore:
             return distribution.mode, None
+        if isinstance(distribution, Deterministic):
+            raise InputError(
+                f"Controller: expected a policy with randomness to explore, got a deterministic {type(self.policy).__name__}; give it a "
+                "std, or leave out explore."
+            )
         action = distribution.rsample() if distribution.has_rsample else distribution.sample()
         return action, distribution.log_prob(action.detach())
 
