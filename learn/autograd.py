@@ -50,6 +50,7 @@ def simulate(
     policy: Policy | None = None,
     truncate_every: int | None = None,
     first_step: int = 0,
+    check: bool = True,
 ) -> Trajectory:
     """The trajectory for parameter values given as tensors; its arrays are tensors [frame, batch, item, ...] with gradients.
 
@@ -64,6 +65,8 @@ def simulate(
             through time). It biases the gradient on purpose, where a chaotic horizon makes the exact one useless.
         first_step: substep at which the run begins, where it continues an earlier one from initial values taken there;
             the times of the frames and of the observations count from it.
+        check: False lets one environment of several that fails end alone, as `Rollout.forward` does: it stands still from
+            there on with a gradient of zero, and `status.failures` of the trajectory tells where.
 
     Errors: `InputError` for names and shapes, `SimulationError` when the run fails, and in backward when the gradient is
         not finite. A second derivative is refused by torch with a sentence.
@@ -71,9 +74,9 @@ def simulate(
     given = {name: _tensor(value, rollout) for name, value in (values or {}).items()}
     rollout.model.check_names(given)
     if policy is None:
-        arrays, _, trajectory = _run(rollout, given, None, first_step)
+        arrays, _, trajectory = _run(rollout, given, None, first_step, check=check)
         return Trajectory(times=trajectory.times, arrays=arrays, metadata=trajectory.metadata, status=trajectory.status)
-    return _closed_loop(rollout, given, policy, truncate_every, first_step)
+    return _closed_loop(rollout, given, policy, truncate_every, first_step, check)
 
 
 def linearise(rollout: Rollout, values: Values, directions: Values) -> tuple[Trajectory, dict[str, torch.Tensor]]:
@@ -134,11 +137,13 @@ class _Node(torch.autograd.Function):
     """One forward run of a rollout: parameter tensors (and a start state) in, recorded frames and final state out."""
 
     @staticmethod
-    def forward(ctx, rollout, start, first_step, names, has_state, *tensors):
+    def forward(ctx, rollout, start, options, names, has_state, *tensors):
         count = len(rollout.model.state_shapes) if has_state else 0
         state = _state(rollout, tensors[:count]) if has_state else None
         values = {name: _numpy(t) for name, t in zip(names, tensors[count:], strict=False)}
-        trajectory = rollout.forward(values, state=state, first_step=first_step)
+        trajectory = rollout.forward(values, state=state, **options)
+        if not rollout.last.completed:
+            raise SimulationError(trajectory.status)
         ctx.rollout, ctx.record, ctx.names, ctx.has_state = rollout, rollout.last, names, has_state
         ctx.like = tensors
         start.append(trajectory)
@@ -163,12 +168,15 @@ class _Node(torch.autograd.Function):
         return (None, None, None, None, None, *made)
 
 
-def _run(rollout: Rollout, given: Values, state: tuple | None, first_step: int) -> tuple[dict, tuple, Trajectory]:
+def _run(
+    rollout: Rollout, given: Values, state: tuple | None, first_step: int, **options: Any
+) -> tuple[dict, tuple, Trajectory]:
     """Recorded arrays, final state and the plain trajectory of one node."""
     box: list[Trajectory] = []
     weights = [w for law in rollout.binding.external_laws for w in law.parameters()]
     inputs = (*(state or ()), *given.values(), *weights)
-    outputs = _Node.apply(rollout, box, first_step, tuple(given), state is not None, *inputs)
+    options["first_step"] = first_step
+    outputs = _Node.apply(rollout, box, options, tuple(given), state is not None, *inputs)
     trajectory = box[0]
     names = [name for name in trajectory if not name.endswith(".pose")]
     arrays = dict(zip(names, outputs, strict=False))
@@ -178,7 +186,12 @@ def _run(rollout: Rollout, given: Values, state: tuple | None, first_step: int) 
 
 
 def _closed_loop(
-    rollout: Rollout, given: dict[str, torch.Tensor], policy: Policy, truncate_every: int | None, first_step: int
+    rollout: Rollout,
+    given: dict[str, torch.Tensor],
+    policy: Policy,
+    truncate_every: int | None,
+    first_step: int,
+    check: bool,
 ) -> Trajectory:
     """One node a control interval, the policy between them."""
     every, record_every = rollout.control_every, rollout.record_every
@@ -201,18 +214,21 @@ def _closed_loop(
     knots = _first_knots(rollout, constant)
     parts: list[dict[str, torch.Tensor]] = []
     last: list[Trajectory] = []
-    status = Status()
+    status, ended = Status(), list[Status]()
     for step in range(0, rollout.steps, every):
         if truncate_every and step and step // every % truncate_every == 0:
             state = tuple(field.detach() for field in state)
         action = policy(Observation(rollout, state, first_step + step))
         controls = _controls(rollout, action, knots)
         try:
-            arrays, state, plain = _run(piece, {**constant, **controls}, state, first_step + step)
+            options = {"check": check, "without": [e for s in ended if (e := s.environment) is not None]}
+            arrays, state, plain = _run(piece, {**constant, **controls}, state, first_step + step, **options)
         except SimulationError as error:
-            raise SimulationError(_shifted(error, first_step + step)) from None
+            raise SimulationError(_shifted(error.status, first_step + step)) from None
+        ended += [_shifted(failure, first_step + step) for failure in plain.status.failures]
         last, status = [plain], plain.status.after(status)
         parts.append(arrays if not parts else {n: a[1:] for n, a in arrays.items()})
+    status = dataclasses.replace(Status.of(ended, rollout.batch), warnings=status.warnings)
     return dataclasses.replace(_joined(rollout, parts, last[0], first_step), status=status)
 
 
@@ -230,10 +246,10 @@ def _joined(
     return Trajectory(times=times, arrays=arrays, metadata=metadata, status=last.status)
 
 
-def _shifted(error: SimulationError, step: int) -> Status:
-    status = error.status
+def _shifted(status: Status, step: int) -> Status:
     message = status.message.replace(f"at substep {status.step})", f"at substep {status.step + step})")
-    return dataclasses.replace(status, step=status.step + step, message=message)
+    failures = tuple(_shifted(failure, step) for failure in status.failures)
+    return dataclasses.replace(status, step=status.step + step, message=message, failures=failures)
 
 
 _PIECES: weakref.WeakKeyDictionary[Rollout, Rollout] = weakref.WeakKeyDictionary()
