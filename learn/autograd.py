@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 import warp as wp
-from torch.autograd.function import once_differentiable
 
+from pliant.learn.curvature import check_weights, hessian_product, refuse_curvature, third_derivative, weights_of
 from pliant.sim.errors import InputError, named
 from pliant.sim.rollout import Rollout
 from pliant.sim.status import SimulationError, Status
@@ -69,7 +69,9 @@ def simulate(
             there on with a gradient of zero, and `status.failures` of the trajectory tells where.
 
     Errors: `InputError` for names and shapes, `SimulationError` when the run fails, and in backward when the gradient is
-        not finite. A second derivative is refused by torch with a sentence.
+        not finite. A second derivative is given for a model in float64 without policy and torch laws, by differences of
+        gradients (see `learn.curvature`; `torch.autograd.functional.hessian` and `vhp` ask for it), and else refused with a
+        sentence.
     """
     given = {name: _tensor(value, rollout) for name, value in (values or {}).items()}
     rollout.model.check_names(given)
@@ -145,7 +147,8 @@ class _Node(torch.autograd.Function):
         if not rollout.last.completed:
             raise SimulationError(trajectory.status)
         ctx.rollout, ctx.record, ctx.names, ctx.has_state = rollout, rollout.last, names, has_state
-        ctx.like = tensors
+        ctx.weights = [(law, weights_of(law)) for law in rollout.binding.external_laws]
+        ctx.save_for_backward(*tensors)
         start.append(trajectory)
         ctx.outputs = [name for name in trajectory if not name.endswith(".pose")]
         device = _torch_device(rollout)
@@ -154,18 +157,96 @@ class _Node(torch.autograd.Function):
         return (*arrays, *final)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, *adjoints):
-        rollout, count = ctx.rollout, len(ctx.outputs)
-        seeds = {n: _numpy(a) for n, a in zip(ctx.outputs, adjoints[:count], strict=True) if a is not None}
-        final = _state(rollout, adjoints[count:])
-        laws = rollout.binding.external_laws
-        gradients = rollout.backward(seeds, record=ctx.record, final=final, names=ctx.names)
-        by_input = list(gradients.state.arrays().values()) if ctx.has_state else []
-        by_input += [gradients[name] for name in ctx.names]
-        made = [torch.as_tensor(g) for g in by_input] + [g for law in laws for g in law.gradients]
-        made = [g.to(device=t.device, dtype=t.dtype).reshape(t.shape) for g, t in zip(made, ctx.like, strict=True)]
+        inputs = ctx.saved_tensors  # refuses what was changed in place since forward, as torch does
+        if torch.is_grad_enabled():
+            made = _Slope.apply(ctx, len(adjoints), *adjoints, *inputs)
+        else:
+            made = _slopes(ctx, adjoints, inputs)
         return (None, None, None, None, None, *made)
+
+
+class _Slope(torch.autograd.Function):
+    """The gradients of a node where they may be differentiated again: of its adjoints and its inputs."""
+
+    @staticmethod
+    def forward(ctx, node, count, *tensors):
+        ctx.node, ctx.count = node, count
+        ctx.save_for_backward(*tensors)
+        return tuple(_slopes(node, tensors[:count], tensors[count:]))
+
+    @staticmethod
+    def backward(ctx, *directions):
+        node, recorded = ctx.node, len(ctx.node.outputs)
+        refuse_curvature(node, final=any(ctx.needs_input_grad[2 + recorded : 2 + ctx.count]))
+        made = _Curve.apply(ctx, len(directions), *directions, *map(_Guard.apply, ctx.saved_tensors))
+        return (None, None, *made)
+
+
+class _Curve(torch.autograd.Function):
+    """(J v, H v) of a node for directions v of its inputs: what a second derivative passes back to adjoints and inputs."""
+
+    @staticmethod
+    def forward(ctx, slope, count, *tensors):
+        node, recorded, saved = slope.node, len(slope.node.outputs), tensors[count:]
+        ctx.slope, ctx.like = slope, tensors
+        ctx.seeds = dict(zip(node.outputs, map(_numpy, saved[:recorded]), strict=True))
+        along = dict(zip(node.names, map(_numpy, tensors[:count]), strict=True))
+        bent = hessian_product(node.rollout, node.record, ctx.seeds, along)
+        moved: dict[str, np.ndarray] = {}
+        if any(slope.needs_input_grad[2 : 2 + recorded]):
+            moved = node.rollout.tangent({n: v[None] for n, v in along.items()}, record=node.record)
+        made = [
+            moved[n][0] if n in moved else np.zeros(tuple(t.shape)) for n, t in zip(node.outputs, saved, strict=False)
+        ]
+        rest = [np.zeros(tuple(t.shape)) for t in saved[recorded : slope.count]]
+        made += [*rest, *(bent[name] for name in node.names)]
+        return tuple(_like(array, tensor) for array, tensor in zip(made, saved, strict=True))
+
+    @staticmethod
+    def backward(ctx, *adjoints):
+        """J^T a + H u, since H is symmetric; the guards tell where more is asked for."""
+        node, count = ctx.slope.node, len(ctx.slope.node.names)
+        if torch.is_grad_enabled():
+            raise third_derivative()
+        given = dict(zip(node.outputs, map(_numpy, adjoints), strict=False))
+        along = dict(zip(node.names, map(_numpy, adjoints[-count:]), strict=True))
+        bent = hessian_product(node.rollout, node.record, ctx.seeds, along)
+        if any(a.any() for a in given.values()):
+            slopes = node.rollout.backward(given, record=node.record, names=node.names)
+            bent = {name: array + slopes[name] for name, array in bent.items()}
+        made = [_like(bent[name], tensor) for name, tensor in zip(node.names, ctx.like, strict=False)]
+        return (None, None, *made, *map(torch.zeros_like, ctx.like[count:]))
+
+
+class _Guard(torch.autograd.Function):
+    """What a third derivative would have to pass."""
+
+    @staticmethod
+    def forward(ctx, tensor):
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def backward(ctx, adjoint):
+        raise third_derivative()
+
+
+def _slopes(ctx, adjoints, inputs) -> list[torch.Tensor]:
+    """The gradient of a node with respect to each of its inputs."""
+    rollout, count = ctx.rollout, len(ctx.outputs)
+    check_weights(ctx.weights)
+    seeds = {n: _numpy(a) for n, a in zip(ctx.outputs, adjoints[:count], strict=True) if a is not None}
+    final = _state(rollout, adjoints[count:])
+    laws = rollout.binding.external_laws
+    gradients = rollout.backward(seeds, record=ctx.record, final=final, names=ctx.names)
+    by_input = list(gradients.state.arrays().values()) if ctx.has_state else []
+    by_input += [gradients[name] for name in ctx.names]
+    made = [torch.as_tensor(g) for g in by_input] + [g for law in laws for g in law.gradients]
+    return [_like(g, t) for g, t in zip(made, inputs, strict=True)]
+
+
+def _like(array: Any, tensor: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(array).to(device=tensor.device, dtype=tensor.dtype).reshape(tensor.shape)
 
 
 def _run(
@@ -232,9 +313,7 @@ def _closed_loop(
     return dataclasses.replace(_joined(rollout, parts, last[0], first_step), status=status)
 
 
-def _joined(
-    rollout: Rollout, parts: list[dict[str, torch.Tensor]], last: Trajectory, first_step: int
-) -> Trajectory:
+def _joined(rollout: Rollout, parts: list[dict[str, torch.Tensor]], last: Trajectory, first_step: int) -> Trajectory:
     """The whole trajectory, thinned to the rollout's own frames."""
     piece = _piece(rollout)
     steps = [0] + [s + f for s in range(0, rollout.steps, piece.steps) for f in piece.frame_steps[1:]]
