@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import warp as wp
 
 from pliant.learn.curvature import check_weights, hessian_product, refuse_curvature, third_derivative, weights_of
+from pliant.learn.tensors import as_action, as_numpy, eagerly, tensors_of, torch_device
 from pliant.sim.errors import InputError, named
 from pliant.sim.rollout import Rollout
 from pliant.sim.status import SimulationError, Status
@@ -43,6 +43,7 @@ class Observation(Mapping):
 Policy = Callable[[Observation], Action]
 
 
+@eagerly
 def simulate(
     rollout: Rollout,
     values: Values | None = None,
@@ -73,14 +74,14 @@ def simulate(
         gradients (see `learn.curvature`; `torch.autograd.functional.hessian` and `vhp` ask for it), and else refused with a
         sentence.
     """
-    given = {name: _tensor(value, rollout) for name, value in (values or {}).items()}
-    rollout.model.check_names(given)
+    given = tensors_of({} if values is None else values, rollout)
     if policy is None:
         arrays, _, trajectory = _run(rollout, given, None, first_step, check=check)
         return Trajectory(times=trajectory.times, arrays=arrays, metadata=trajectory.metadata, status=trajectory.status)
     return _closed_loop(rollout, given, policy, truncate_every, first_step, check)
 
 
+@eagerly
 def linearise(rollout: Rollout, values: Values, directions: Values) -> tuple[Trajectory, dict[str, torch.Tensor]]:
     """The trajectory for parameter values, and its derivatives along directions: name -> [direction, frame, batch, ...].
 
@@ -91,9 +92,9 @@ def linearise(rollout: Rollout, values: Values, directions: Values) -> tuple[Tra
     Errors: `InputError` for names, shapes and laws given as torch modules, `SimulationError` when the run fails or a
         derivative is not finite.
     """
-    given = {name: _numpy(_tensor(value, rollout)) for name, value in values.items()}
-    plain, device = rollout.forward(given), _torch_device(rollout)
-    moved = rollout.tangent({name: _numpy(_tensor(direction, rollout)) for name, direction in directions.items()})
+    given = {name: as_numpy(value) for name, value in tensors_of(values, rollout).items()}
+    plain, device = rollout.forward(given), torch_device(rollout)
+    moved = rollout.tangent({name: as_numpy(along) for name, along in tensors_of(directions, rollout).items()})
     arrays = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in plain.items()}
     tangents = {name: torch.from_numpy(array).to(device) for name, array in moved.items()}
     return Trajectory(times=plain.times, arrays=arrays, metadata=plain.metadata, status=plain.status), tangents
@@ -142,7 +143,7 @@ class _Node(torch.autograd.Function):
     def forward(ctx, rollout, start, options, names, has_state, *tensors):
         count = len(rollout.model.state_shapes) if has_state else 0
         state = _state(rollout, tensors[:count]) if has_state else None
-        values = {name: _numpy(t) for name, t in zip(names, tensors[count:], strict=False)}
+        values = {name: as_numpy(t) for name, t in zip(names, tensors[count:], strict=False)}
         trajectory = rollout.forward(values, state=state, **options)
         if not rollout.last.completed:
             raise SimulationError(trajectory.status)
@@ -151,7 +152,7 @@ class _Node(torch.autograd.Function):
         ctx.save_for_backward(*tensors)
         start.append(trajectory)
         ctx.outputs = [name for name in trajectory if not name.endswith(".pose")]
-        device = _torch_device(rollout)
+        device = torch_device(rollout)
         arrays = [torch.from_numpy(np.ascontiguousarray(trajectory[name])).to(device) for name in ctx.outputs]
         final = [torch.from_numpy(a).to(device) for a in rollout.final_state().arrays().values()]
         return (*arrays, *final)
@@ -190,8 +191,8 @@ class _Curve(torch.autograd.Function):
     def forward(ctx, slope, count, *tensors):
         node, recorded, saved = slope.node, len(slope.node.outputs), tensors[count:]
         ctx.slope, ctx.like = slope, tensors
-        ctx.seeds = dict(zip(node.outputs, map(_numpy, saved[:recorded]), strict=True))
-        along = dict(zip(node.names, map(_numpy, tensors[:count]), strict=True))
+        ctx.seeds = dict(zip(node.outputs, map(as_numpy, saved[:recorded]), strict=True))
+        along = dict(zip(node.names, map(as_numpy, tensors[:count]), strict=True))
         bent = hessian_product(node.rollout, node.record, ctx.seeds, along)
         moved: dict[str, np.ndarray] = {}
         if any(slope.needs_input_grad[2 : 2 + recorded]):
@@ -209,8 +210,8 @@ class _Curve(torch.autograd.Function):
         node, count = ctx.slope.node, len(ctx.slope.node.names)
         if torch.is_grad_enabled():
             raise third_derivative()
-        given = dict(zip(node.outputs, map(_numpy, adjoints), strict=False))
-        along = dict(zip(node.names, map(_numpy, adjoints[-count:]), strict=True))
+        given = dict(zip(node.outputs, map(as_numpy, adjoints), strict=False))
+        along = dict(zip(node.names, map(as_numpy, adjoints[-count:]), strict=True))
         bent = hessian_product(node.rollout, node.record, ctx.seeds, along)
         if any(a.any() for a in given.values()):
             slopes = node.rollout.backward(given, record=node.record, names=node.names)
@@ -235,7 +236,7 @@ def _slopes(ctx, adjoints, inputs) -> list[torch.Tensor]:
     """The gradient of a node with respect to each of its inputs."""
     rollout, count = ctx.rollout, len(ctx.outputs)
     check_weights(ctx.weights)
-    seeds = {n: _numpy(a) for n, a in zip(ctx.outputs, adjoints[:count], strict=True) if a is not None}
+    seeds = {n: as_numpy(a) for n, a in zip(ctx.outputs, adjoints[:count], strict=True) if a is not None}
     final = _state(rollout, adjoints[count:])
     laws = rollout.binding.external_laws
     gradients = rollout.backward(seeds, record=ctx.record, final=final, names=ctx.names)
@@ -261,7 +262,7 @@ def _run(
     trajectory = box[0]
     names = [name for name in trajectory if not name.endswith(".pose")]
     arrays = dict(zip(names, outputs, strict=False))
-    device = _torch_device(rollout)
+    device = torch_device(rollout)
     poses = {n: torch.from_numpy(trajectory[n]).to(device) for n in trajectory if n.endswith(".pose")}
     return {**arrays, **poses}, outputs[len(names) :], trajectory
 
@@ -353,18 +354,18 @@ def _piece(rollout: Rollout) -> Rollout:
 def _initial(rollout: Rollout, given: dict[str, torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], set[str]]:
     """The start state as tensors, and the names of its parts; initial values given as tensors keep their gradient."""
     rollout.binding.set({})
-    plain, device = rollout.binding.initial_state(), _torch_device(rollout)
+    plain, device = rollout.binding.initial_state(), torch_device(rollout)
     views = rollout.binding.views({n: torch.from_numpy(a).to(device) for n, a in plain.arrays().items()})
     for name in views.keys() & given.keys():
         parameter = rollout.model.parameters()[name]
-        aligned = parameter.aligned(_numpy(given[name])).shape
+        aligned = parameter.aligned(as_numpy(given[name])).shape
         views[name] = given[name].to(views[name]).reshape(aligned).expand(parameter.shape)
     return tuple(rollout.binding.unite(views, torch.cat).values()), set(views)
 
 
 def _state(rollout: Rollout, tensors: Iterable[torch.Tensor]) -> Any:
     """The state of tensors in the order of its arrays."""
-    return rollout.model.make_state(dict(zip(rollout.model.state_shapes, map(_numpy, tensors), strict=True)))
+    return rollout.model.make_state(dict(zip(rollout.model.state_shapes, map(as_numpy, tensors), strict=True)))
 
 
 def _first_knots(rollout: Rollout, constant: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -372,35 +373,20 @@ def _first_knots(rollout: Rollout, constant: dict[str, torch.Tensor]) -> dict[st
     parameters, knots = rollout.model.parameters(), {}
     for name in (n for n in parameters if n.endswith(".pose")):
         value = constant.pop(name, None)
-        full = torch.as_tensor(parameters[name].expand(_numpy(value)) if value is not None else parameters[name].value)
-        knots[name] = full[:, 0].to(_torch_device(rollout))
+        full = torch.as_tensor(
+            parameters[name].expand(as_numpy(value)) if value is not None else parameters[name].value
+        )
+        knots[name] = full[:, 0].to(torch_device(rollout))
     return knots
 
 
 def _controls(rollout: Rollout, action: Action, knots: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The controls of one interval as parameter values: activations [batch, 1, groups] and two pose knots."""
     controls = {}
-    rollout.model.check_names(action)
-    for name, value in action.items():
+    for name, value in as_action(action, rollout).items():
         if name in knots:
             controls[name] = torch.stack([knots[name].to(value), value], dim=1)
             knots[name] = value
-        elif rollout.model.parameters()[name].timed:
-            controls[name] = value.unsqueeze(1)
         else:
-            raise InputError(f"policy: expected activations and poses, got {name!r}; pass constants in `values`.")
+            controls[name] = value.unsqueeze(1)
     return controls
-
-
-def _torch_device(rollout: Rollout) -> torch.device:
-    return torch.device(wp.device_to_torch(rollout.model.device))
-
-
-def _tensor(value: Any, rollout: Rollout) -> torch.Tensor:
-    if isinstance(value, torch.Tensor):
-        return value
-    return torch.as_tensor(np.asarray(value, rollout.model.precision.numpy))
-
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()

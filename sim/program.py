@@ -1,13 +1,14 @@
 """A substep as a fixed list of recorded launches, captured as graphs and replayed by one CPU thread, several, or a GPU.
 
 A launch on the CPU is a plain loop that releases Python's lock, so threads that work on disjoint parts run side by
-side. Each thread replays a graph of its own; a barrier between phases is one more launch in it, which spins. Measured,
-a barrier costs a microsecond; handing phases to a thread from Python cost 35.
+side. Each thread replays a graph of its own; a barrier between phases is one more launch in it, which spins, and sleeps when
+that takes long. Measured, a barrier costs a microsecond; handing phases to a thread from Python cost 35.
 """
 
 import concurrent.futures
 import functools
 import os
+import platform
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -17,38 +18,62 @@ import warp as wp
 Action = Callable[[], None]
 UNROLLED = 16  # substeps in the longer of the two graphs, so that Python is out of the way
 CACHE_LINE = 16  # integers
+SPINS = 4000  # about 50 microseconds, longer than phases differ where each thread has a core; then the thread sleeps
 
 _ARRIVE = """
 #if !defined(__CUDA_ARCH__) && !defined(__CUDACC__)
     int* arrived = (int*)gate.data;
     int* turns = arrived + 16;
+    int* sleepers = arrived + 32;
     const int turn = __atomic_load_n(turns, __ATOMIC_ACQUIRE);
     if (__atomic_add_fetch(arrived, 1, __ATOMIC_ACQ_REL) == threads) {
         __atomic_store_n(arrived, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(turns, turn + 1, __ATOMIC_RELEASE);
+        __atomic_store_n(turns, turn + 1, __ATOMIC_SEQ_CST);
+        WAKE
         return;
     }
-#if !defined(_WIN32)
-    int yield_core(void) __asm__(YIELD);
-#endif
     for (int spins = 0; __atomic_load_n(turns, __ATOMIC_ACQUIRE) == turn; ++spins) {
-#if !defined(_WIN32)
-        if (spins > 4000) { yield_core(); continue; }
-#endif
+        if (spins > SPINS) {
+            SLEEP
+            continue;
+        }
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif
     }
 #endif
 """
+# A sleeper counts itself before the kernel compares the turn, and who ends the turn looks at the count behind it: one of
+# the two sees the other. A thread that only yields is starved where other work wants the cores: seen, ten milliseconds a barrier.
+_FUTEX = """{
+            long futex(long, int*, int, int, void*, void*, int) __asm__("syscall");
+            CALL
+        }"""
+_SLEEP = """__atomic_add_fetch(sleepers, 1, __ATOMIC_SEQ_CST);
+            futex(NUMBER, turns, 128, turn, nullptr, nullptr, 0); // FUTEX_WAIT, private
+            __atomic_sub_fetch(sleepers, 1, __ATOMIC_SEQ_CST);"""
+_WAKE = """if (__atomic_load_n(sleepers, __ATOMIC_SEQ_CST) > 0)
+                futex(NUMBER, turns, 129, threads, nullptr, nullptr, 0); // FUTEX_WAKE, private"""
+_YIELD = """{ int yield_core(void) __asm__("SYMBOL"); yield_core(); }"""
+_FUTEX_NUMBER = {"x86_64": "202", "AMD64": "202", "aarch64": "98", "arm64": "98"}
+
+
+def _arrive_source() -> str:
+    """C++ of the barrier: threads that wait long sleep on Linux, and yield or spin elsewhere."""
+    number = _FUTEX_NUMBER.get(platform.machine())
+    if sys.platform == "linux" and number is not None:
+        sleep, wake = (_FUTEX.replace("CALL", call).replace("NUMBER", number) for call in (_SLEEP, _WAKE))
+    else:
+        symbol = "_sched_yield" if sys.platform == "darwin" else "sched_yield"
+        sleep, wake = "" if sys.platform == "win32" else _YIELD.replace("SYMBOL", symbol), ""
+    return _ARRIVE.replace("SPINS", str(SPINS)).replace("SLEEP", sleep).replace("WAKE", wake)
 
 
 @functools.cache
 def barrier_kernel() -> wp.Kernel:
-    """Waits until all threads have arrived; `gate` holds the number that have and, a cache line away, the turn."""
-    symbol = '"_sched_yield"' if sys.platform == "darwin" else '"sched_yield"'
+    """Waits until all threads have arrived; `gate` holds, a cache line apart, how many have, the turn, and who sleeps."""
 
-    @wp.func_native(_ARRIVE.replace("YIELD", symbol))
+    @wp.func_native(_arrive_source())
     def arrive(gate: wp.array(dtype=int), threads: int): ...
 
     @wp.kernel(enable_backward=False, module="unique")
@@ -100,7 +125,7 @@ class _Launches:
     def __init__(self, device: wp.Device, threads: int):
         self._device, self._threads = device, threads
         self._lists: list[list[wp.Launch]] = [[] for _ in range(threads)]
-        self._gate = wp.zeros(2 * CACHE_LINE, dtype=int, device=device) if threads > 1 else None
+        self._gate = wp.zeros(3 * CACHE_LINE, dtype=int, device=device) if threads > 1 else None
         self._graphs: dict[int, list] = {}
         self._open = False  # something was added since the last barrier
 

@@ -328,7 +328,7 @@ class Rollout:
         start = record.checkpoints.read(0)
         options = {"frame_steps": self.frame_steps, "every": self.control_every, "record": self.record}
         made = self.model.derivatives(self.binding, start, directions, **options)
-        self.simulator_calls += self.batch * len(next(iter(made.values())))
+        self.simulator_calls += self.batch * len(np.asarray(next(iter(directions.values()))))
         return made
 
     def _check_frames(self, frames: int) -> None:
