@@ -1,7 +1,6 @@
 """The problem of a simulator and an objective: train its policy, identify its parameters, or both at once."""
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ from pliant.learn.problem import Problem, Unsuitable, Values, residuals_of
 from pliant.learn.space import Unknown
 from pliant.sim.errors import InputError
 from pliant.sim.rollout import Rollout
-from pliant.sim.status import SimulationError
+from pliant.sim.status import SimulationError, Status
 from pliant.sim.trajectory import Trajectory
 
 POLICY = "policy.policy."  # where a controller's policy has its weights in a simulator
@@ -98,16 +97,17 @@ class SimulationProblem(Problem):
                 return self._call(weights, given), failures, run
             except SimulationError as error:
                 charge(self.environments)
-                failed = failed_environment(error)
-                if failed is None or not isinstance(self.simulator, Simulator):
+                failed = {e: status.message for status in _each(error.status) if (e := status.environment) is not None}
+                if not failed or not isinstance(self.simulator, Simulator):
                     raise
                 if self.parallel > 1:
-                    raise Failed(str(error), environments=(failed,)) from error
-                failures[failed] = str(error)
+                    raise Failed(str(error), environments=tuple(failed)) from error
+                for environment, sentence in failed.items():
+                    failures[environment] = sentence
                 left = [e for e, sentence in enumerate(failures) if not sentence]
                 enough = left and self.environments - len(left) <= self.may_fail * self.environments
                 if not (enough and plan_more(self.environments)):
-                    raise Failed(str(error), environments=(failed,)) from error
+                    raise Failed(str(error), environments=tuple(failed)) from error
                 seats = [left[0] if failures[e] else e for e in range(self.environments)]
                 given = reseated(self.simulator.rollout, given, seats)
         raise RuntimeError("every run named another environment")
@@ -175,10 +175,9 @@ class SimulationProblem(Problem):
                 weight.copy_(values[name])
 
 
-def failed_environment(error: SimulationError) -> int | None:
-    """Which environment of a batch a failed run names, as every family's sentence does where there are several."""
-    named = re.search(r" of environment (\d+)", error.status.message)
-    return int(named[1]) if named else None
+def _each(status: Status) -> tuple[Status, ...]:
+    """One status for every environment that a failed run names."""
+    return status.failures or (status,)
 
 
 def reseated(rollout: Rollout, given: Values, seats: list[int]) -> Values:

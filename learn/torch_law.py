@@ -1,5 +1,6 @@
 """Constitutive laws written in torch, evaluated at every substep on memory that is shared with the solver."""
 
+import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -141,7 +142,7 @@ class _RecordedPart:
     """A module whose launches are recorded, as stress or as return map."""
 
     def __init__(self, module, network: NativeNetwork, law: TorchLaw, solver, body):
-        self.module, self.law, self.solver = module, law, solver
+        self.module, self.law, self.solver = module, law, weakref.proxy(solver)
         self.layout = network.shape.layout(solver.model.precision)
         stages = law_stages(
             module.FEATURES, module.ASSEMBLY, (self.layout.widths[0], self.layout.widths[-1]), solver.model.precision

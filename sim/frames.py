@@ -1,6 +1,7 @@
 """Recorded frames of a rollout, and the adjoints of those frames: what every family of solvers has in common."""
 
 import abc
+import weakref
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ class FrameBuffers(abc.ABC):
     """
 
     def __init__(self, rollout: "Rollout"):
-        self.rollout = rollout
+        self.rollout = weakref.proxy(rollout)  # which holds this: its memory goes with its name
         self.room = len(rollout.frame_steps) if rollout.record_to is None else 1
         self._writer: TrajectoryWriter | None = None  # of the run under way, where it goes to the disk
 

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from pliant.sim.environments import check_environments, mixed, without
 from pliant.sim.errors import InputError, named
 from pliant.sim.memory import device_memory
+from pliant.sim.rollout_options import copied_values, field_names, frame_steps_of, whole_number
 from pliant.sim.solver import BaseModel, State, StoredStates
 from pliant.sim.status import Code, SimulationError, Status
 from pliant.sim.trajectory import Trajectory
@@ -23,6 +25,7 @@ from pliant.sim.trajectory_files import check_folder
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 FRAME_BYTES = 100  # of the substep of a frame while a rollout is made, as Python keeps numbers
+GO_ON = " The other environments went on; the gradient of one that ended is zero."
 LAST_STEP = 2**31 - 2  # the clock of the kernels is a 32-bit integer
 _tokens = itertools.count()
 
@@ -37,7 +40,16 @@ class Record:
     first_step: int
     status: Status
     good: State | None = None  # where the run failed, the last state before that
+    good_step: int = -1
     recorded: int = -1  # the last substep whose frame has been kept
+    completed: bool = False  # at least one environment came to the last substep
+    without: frozenset[int] = frozenset()  # environments that stood still from the beginning
+
+    @property
+    def ended(self) -> frozenset[int]:
+        """The environments of a batch that stand still at its end."""
+        failed = (s.environment for s in self.status.failures if self.completed and s.environment is not None)
+        return self.without.union(failed)
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -126,10 +138,10 @@ class Rollout:
     ):
         self.model, self.gradient, self.metadata = model, gradient, dict(metadata or {})
         self.record_to = None if record_to is None else check_folder(record_to)
-        self.steps = _count("steps", steps, LAST_STEP)
-        self.control_every = _count("control_every", steps if control_every is None else control_every, LAST_STEP)
-        wanted = _frames(self.steps, record_every, record_at, control_every)
-        self.record = _fields(model.default_record if record == "auto" else record, tuple(model.frame_shapes))
+        self.steps = whole_number("steps", steps, LAST_STEP)
+        self.control_every = whole_number("control_every", steps if control_every is None else control_every, LAST_STEP)
+        wanted = frame_steps_of(self.steps, record_every, record_at, control_every)
+        self.record = field_names(model.default_record if record == "auto" else record, tuple(model.frame_shapes))
         self.intervals = -(-self.steps // self.control_every)
         self._check_frames(len(wanted) + 1)
         self.frame_steps = sorted({*wanted, self.steps})
@@ -161,6 +173,7 @@ class Rollout:
         first_step: int = 0,
         progress: Callable[[int], None] | None = None,
         check: bool = True,
+        without: Iterable[int] = (),
     ) -> Trajectory:
         """The trajectory for these parameter values.
 
@@ -169,27 +182,32 @@ class Rollout:
             state: start from this state instead of the initial values (a control step of a longer run).
             first_step: substep at which that state stands, for the time stamps.
             progress: called with the number of substeps done, at every recorded frame.
-            check: raise `SimulationError` when the run fails; otherwise the trajectory ends there and its status says why.
+            check: raise `SimulationError` when the run fails; otherwise the trajectory ends there and its status says why. One
+                environment of several that fails ends alone: `status.failures` tells where, it stands still from there on, the
+                others go on, and `backward` gives it a gradient of zero.
+            without: environments that stand still from the beginning: those that failed in the run which left `state`.
 
         Errors: `InputError` for what does not fit, `SimulationError` for a run that fails, and `RunInterrupted`, a
             `KeyboardInterrupt` with the frames recorded so far.
         """
         if isinstance(first_step, bool) or not isinstance(first_step, (int, np.integer)) or first_step < 0:
             raise InputError(f"first_step: expected a whole number from 0 on, got {first_step!r}; correct it.")
-        kept_values = _copies({} if values is None else values)
+        kept_values = copied_values({} if values is None else values)
         self.binding.set(kept_values)
         start = self.binding.initial_state() if state is None else self._checked(state)
+        aside = frozenset(check_environments(without, self.batch))
+        self._put_aside(aside)
         self._begin()
         self.simulator_calls += self.batch
         kept = len(self._segments) if self.gradient else 1
         checkpoints = self.solver.make_states(kept)
         checkpoints.write(0, start)
-        record = Record(kept_values, checkpoints, next(_tokens), first_step, Status())
+        record = Record(kept_values, checkpoints, next(_tokens), first_step, Status(), without=aside)
         self._token, self._last = -1, None
         self._buffers.begin()
         self.solver.begin(first_step)
         try:
-            done = self._run(record, progress)
+            done = self._run(record, progress, check)
         except KeyboardInterrupt:
             if record.recorded < 0:
                 raise
@@ -198,6 +216,8 @@ class Rollout:
             raise RunInterrupted(self._buffers.trajectory(record, record.recorded)) from None
         record.status = dataclasses.replace(record.status, warnings=self._buffers.warnings(first_step))
         self._token, self._last, self._unfinished = record.token, record, not record.status.ok
+        if record.ended:
+            self._token = -1  # its states are those of environments on their way to failure
         trajectory = self._buffers.trajectory(record, done)
         if check and not record.status.ok:
             raise SimulationError(record.status)
@@ -205,7 +225,7 @@ class Rollout:
 
     def final_state(self) -> State:
         """The state after the last forward run; `InputError` when there was none, or it failed."""
-        if self._last is None or not self._last.status.ok:
+        if self._last is None or not self._last.completed:
             raise InputError("final_state: expected a forward run that completed, got none; call rollout.forward().")
         if self._token != self._last.token:
             self._replay(self._last, len(self._segments) - 1)
@@ -216,9 +236,22 @@ class Rollout:
 
         Errors: `InputError` when there was no forward run.
         """
-        if self._last is None or (self._last.good is None and not self._last.status.ok):
+        if self._last is None or (self._last.good is None and not self._last.completed):
             raise InputError("last_good_state: expected a forward run, got none; call rollout.forward(check=False).")
-        return (self.final_state(), self.steps) if self._last.good is None else (self._last.good, self._last.status.step)
+        return (self.final_state(), self.steps) if self._last.good is None else (self._last.good, self._last.good_step)
+
+    def restarted(
+        self, state: State, environments: Iterable[int], values: Mapping[str, Any] | None = None
+    ) -> State:
+        """The state with these environments at the initial values again; `values` as in `forward`, default: those of the last run.
+
+        Errors: `InputError` for numbers of no environment, and for what `forward` refuses.
+        """
+        chosen = check_environments(environments, self.batch)
+        if values is not None:
+            self.binding.set(copied_values(values))
+        arrays = mixed(self.binding, self._checked(state), self.binding.initial_state(), chosen)
+        return self.model.make_state(arrays)
 
     @property
     def last(self) -> Record | None:
@@ -246,20 +279,23 @@ class Rollout:
         record = record or self._last
         if record is None or not self.gradient:
             raise InputError("backward: expected a forward run made with gradient=True; call rollout.forward() first.")
-        if not record.status.ok:
+        if not record.completed:
             raise SimulationError(record.status)
         if isinstance(names, str):
             raise InputError(f"names: expected a list of parameter names, got {names!r}; write [{names!r}].")
         wanted = None if names is None else frozenset(names)
         self.model.check_names(wanted or ())
-        self._buffers.load_adjoints(adjoints)
+        self._buffers.load_adjoints(without(adjoints, record.ended, self.batch))
+        self._put_aside(record.ended)
         self.binding.set(record.values)
         self.binding.wanted = wanted
         self._begin()
         self.solver.begin(record.first_step)
         self.simulator_calls += self.batch
         self.binding.clear_gradients()
-        self.solver.adjoint.write(0, final or self.model.zero_state())
+        zero = self.model.zero_state()
+        seed = self.model.make_state(mixed(self.binding, final, zero, record.ended)) if final else zero
+        self.solver.adjoint.write(0, seed)
         self._buffers.add_adjoint(self.steps)
         for index in reversed(range(len(self._segments))):
             self._back_over(record, index, watch)
@@ -292,7 +328,7 @@ class Rollout:
         start = record.checkpoints.read(0)
         options = {"frame_steps": self.frame_steps, "every": self.control_every, "record": self.record}
         made = self.model.derivatives(self.binding, start, directions, **options)
-        self.simulator_calls += self.batch * len(next(iter(made.values())))
+        self.simulator_calls += self.batch * len(np.asarray(next(iter(directions.values()))))
         return made
 
     def _check_frames(self, frames: int) -> None:
@@ -316,7 +352,7 @@ class Rollout:
             return choose_segment(self.steps, state_bytes, slot_bytes, budget)
         if isinstance(checkpoint_every, str):
             raise InputError(f"checkpoint_every: expected 'auto' or a number, got {checkpoint_every!r}; correct it.")
-        segment = min(_count("checkpoint_every", checkpoint_every), self.steps)
+        segment = min(whole_number("checkpoint_every", checkpoint_every), self.steps)
         needed = (segment + 1) * slot_bytes + self.steps / segment * state_bytes
         if needed > device_memory(self.model.device):
             raise InputError(
@@ -346,8 +382,9 @@ class Rollout:
                 raise InputError(f"state: expected finite {name} of shape {list(shape)}, got {got}; correct the state.")
         return self.model.make_state(made)
 
-    def _run(self, record: Record, progress: Callable[[int], None] | None) -> int:
+    def _run(self, record: Record, progress: Callable[[int], None] | None, check: bool) -> int:
         """Run all segments forward, keeping checkpoints; returns the number of substeps that went well."""
+        failures: list[Status] = []
         states = self.solver.states
         states.copy(0, record.checkpoints, 0)
         for index, first in enumerate(self._segments):
@@ -365,16 +402,35 @@ class Rollout:
                 self.solver.advance(stop - done)
                 done = stop
                 record.status = self.solver.status()
-                if not record.status.ok:
+                if not record.status.ok and not self._goes_on(record, failures, first, stop, check):
                     step = max(0, record.status.step)
-                    record.good = states.read(step - first) if step >= first else None
+                    record.good, record.good_step = states.read(step - first) if step >= first else None, step
+                    record.status = Status.of(failures, self.batch) if failures else record.status
                     return step
                 if self._buffers.frame_of(stop) is not None:
                     self._buffers.take(stop, stop - first, record)
                     record.recorded = stop
                     if progress:
                         progress(stop)
+        status = Status.of(failures, self.batch)
+        record.status = dataclasses.replace(status, message=status.message + GO_ON) if failures else status
+        record.completed = True
         return self.steps
+
+    def _goes_on(self, record: Record, failures: list[Status], first: int, stop: int, check: bool) -> bool:
+        """Whether others of a batch go on after these failures, found at `stop`; those that failed are then set aside."""
+        new, put_aside = record.status.failures, getattr(self.solver, "set_aside", None)
+        failures.extend(new)
+        if check or put_aside is None or not new or len(failures) + len(record.without) >= self.batch:
+            return False
+        count = first // self.segment + 1 if self.gradient else 1
+        return put_aside(new, first, stop - first, record.checkpoints, count)
+
+    def _put_aside(self, environments: frozenset[int]) -> None:
+        """Let these environments alone stand still, on a grid that nothing of them is left on."""
+        if environments != getattr(self.binding, "set_aside", frozenset()):
+            self.binding.put_aside(environments)
+            self.solver.reset()
 
     def _stops(self, first: int, last: int) -> list[int]:
         """Substeps in (first, last] at which something is to be done: frames, control changes, checks."""
@@ -407,6 +463,7 @@ class Rollout:
     def _replay(self, record: Record, index: int) -> None:
         """Run one segment again from its checkpoint, so that its states are there."""
         first = self._segments[index]
+        self._put_aside(record.ended)
         self.binding.set(record.values)
         self.solver.begin(record.first_step)
         self._token = record.token if index == len(self._segments) - 1 else -1
@@ -423,54 +480,3 @@ class Rollout:
                            f"the gradient of '{name}' is not finite; run sim.check_gradients to see the first substep "
                            "where this happens, and shorten the horizon or soften the contact.")
                 )  # fmt: skip
-
-
-def _copies(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The values as arrays of their own: a caller may change theirs between forward and backward."""
-    copies = {}
-    if not isinstance(values, Mapping):
-        raise InputError(f"values: expected parameter values by name, got {type(values).__name__}; give a dictionary.")
-    for name, value in values.items():
-        try:
-            copies[name] = np.array(value)
-        except (TypeError, ValueError):
-            raise InputError(f"{name}: expected numbers of one shape, got {value!r}; correct the value.") from None
-        except RuntimeError:  # how torch refuses a tensor with gradients
-            raise InputError(
-                f"{name}: expected an array, got a tensor with gradients; use learn.simulate or detach it."
-            ) from None
-    return copies
-
-
-def _fields(record: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...]:
-    """The fields to record."""
-    if isinstance(record, str) or not isinstance(record, Sequence) or any(n not in known for n in record):
-        raise InputError(f"record: expected a tuple of names in {list(known)}, got {record!r}; correct the names.")
-    return tuple(record)
-
-
-def _frames(steps: int, every: int | None, at: Sequence[int] | None, control_every: int | None) -> Sequence[int]:
-    """The substeps to record; the last need not be among them."""
-    if at is None:
-        return range(0, steps + 1, _count("record_every", _usual_every(steps, control_every) if every is None else every))
-    if every is not None:
-        raise InputError(f"record_at: expected it without record_every, got {at} and {every}; give one of them.")
-    if isinstance(at, str) or not isinstance(at, (Sequence, np.ndarray)):
-        raise InputError(f"record_at: expected a list of substeps, got {at!r}; correct it.")
-    return [0, *(_count("record_at", step, steps) for step in at if step != 0)]
-
-
-def _usual_every(steps: int, control_every: int | None) -> int:
-    """Substeps between about 100 frames; they divide an interval of control, or are a multiple of it."""
-    wanted = max(1, steps // 100)
-    if control_every is None:
-        return wanted
-    if wanted >= control_every:
-        return wanted - wanted % control_every
-    return next(every for every in range(wanted, 0, -1) if control_every % every == 0)
-
-
-def _count(name: str, value: Any, upper: float = math.inf) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value <= upper:
-        raise InputError(f"{name}: expected a whole number from 1 to {upper:g}, got {value!r}; correct it.")
-    return int(value)

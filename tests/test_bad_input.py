@@ -479,8 +479,11 @@ def test_a_particle_that_leaves_an_open_grid_is_named_with_its_substep_and_envir
     assert f"at substep {status.step}" in status.message
     # The upper half starts at x = 0.55 with 10 mm a substep; 27 nodes exist up to 1.25 m.
     assert status.step == pytest.approx(70, abs=2)
-    refused(lambda: rollout.backward({}), "left the grid", kind=SimulationError)
-    refused(rollout.final_state, "expected a forward run that completed")
+    assert status.environment == 1 and len(trajectory.times) == 9
+    alone = one_block(walls="open", gravity=(0, 0, 0)).build(dt=1e-3, dtype="float64", threads=1).rollout(400)
+    alone.forward({"block.velocity": velocity[1]}, check=False)
+    refused(lambda: alone.backward({}), "left the grid", kind=SimulationError)
+    refused(alone.final_state, "expected a forward run that completed")
 
 
 def test_the_trajectory_of_a_failed_run_ends_at_its_last_good_frame(model):

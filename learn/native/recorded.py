@@ -4,6 +4,7 @@ A substep's stress is evaluated, and kept, before the grid, and its product foll
 follows its evaluation at once. Each thread has its own buffers, and gathers the gradients of the weights in its own.
 """
 
+import weakref
 from typing import Any
 
 import warp as wp
@@ -45,7 +46,7 @@ class RecordedLaw:
     """
 
     def __init__(self, stages: Stages, shape: NetworkShape, solver: Any, body: Any, *, gradient: bool):
-        self.stages, self.solver = stages, solver
+        self.stages, self.solver = stages, weakref.proxy(solver)
         self.particles = solver.model.particle_count
         p = solver.model.precision
         self.dense, layout = shape.kernels(p), shape.layout(p)

@@ -114,9 +114,10 @@ class DiffusionSolver:
             )
             self._status = Status(Code.CFL, self.step, 0, item, sentence)
         elif not np.isfinite(new).all():
-            cell = int(np.argwhere(~np.isfinite(new))[0][1])
+            environment, cell = (int(number) for number in np.argwhere(~np.isfinite(new))[0])
+            of = environment if model.batch > 1 else None
             sentence = f"cell {cell} of '{model.name}' is not finite; lower dt (at substep {self.step})."
-            self._status = Status(Code.NOT_FINITE, self.step, cell, item, sentence)
+            self._status = Status(Code.NOT_FINITE, self.step, cell, item, sentence, environment=of)
 
     def _backward(self) -> None:
         """The adjoint of the state in the slot from that of the next."""

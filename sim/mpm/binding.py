@@ -64,10 +64,10 @@ class Binding:
         self.model, self.intervals, self.knots = model, intervals, intervals + 1
         p, new = model.precision, functools.partial(wp.zeros, device=model.device)
         count, frames = model.particle_count, len(model.colliders) * model.batch
-        self.base_of = self._upload(
-            np.concatenate([self._environment_of(b) for b in model.bodies]) * model.nodes_each, int
-        )
-        self.volume = self._upload(np.concatenate([np.tile(b.volume, model.batch) for b in model.bodies]), p.real)
+        self.environment_of = np.concatenate([self._environment_of(b) for b in model.bodies])
+        self.base_of = self._upload(self.environment_of * model.nodes_each, int)
+        self.set_aside: frozenset[int] = frozenset()
+        self.volume = self._upload(self._volumes(), p.real)
         self.mass, self.dmass = new(count, dtype=p.real), new(count, dtype=p.real)
         self.gravity, self.dgravity = new(count, dtype=p.vec3), new(count, dtype=p.vec3)
         self.poses, self.dposes = (new(frames * self.knots, dtype=p.vector(POSE)) for _ in range(2))
@@ -90,13 +90,22 @@ class Binding:
         for bound in self.bodies:
             self._set_body(bound, full)
         spread = self._spread({b.name: full[f"{b.name}.density"] * b.volume for b in self.model.bodies})
-        self.mass.assign(spread)
-        self.gravity.assign(
-            self._spread({b.name: np.repeat(full["gravity"][:, None], b.items, 1) for b in self.model.bodies})
-        )
+        pull = self._spread({b.name: np.repeat(full["gravity"][:, None], b.items, 1) for b in self.model.bodies})
+        self.mass.assign(spread * self._alive())
+        self.gravity.assign(pull * self._alive()[:, None])
         if self.model.colliders:
             self.poses.assign(np.stack([full[f"{c.name}.pose"] for c in self.model.colliders]).reshape(-1, POSE))
             self.friction.assign(np.stack([full[f"{c.name}.friction"] for c in self.model.colliders]).ravel())
+
+    def put_aside(self, environments: frozenset[int]) -> None:
+        """Take mass, volume, gravity and contact from the particles of these environments alone, so that nothing moves them."""
+        if environments == self.set_aside:
+            return
+        self.set_aside = environments
+        self.volume.assign(self._volumes() * self._alive())
+        if self._set:
+            self._set = False
+            self.set(self._given)
 
     def initial_state(self) -> State:
         """The state that the bound initial values describe."""
@@ -181,6 +190,14 @@ class Binding:
     def _environment_of(self, body: "Body") -> np.ndarray:
         return np.repeat(np.arange(self.model.batch), body.items)
 
+    def _volumes(self) -> np.ndarray:
+        return np.concatenate([np.tile(b.volume, self.model.batch) for b in self.model.bodies])
+
+    def _alive(self) -> np.ndarray:
+        """1 for every particle, 0 for those of environments that were put aside."""
+        gone = np.isin(self.environment_of, list(self.set_aside))
+        return np.where(gone, 0.0, 1.0).astype(self.model.precision.numpy)
+
     def _spread(self, per_body: dict[str, np.ndarray]) -> np.ndarray:
         """Values [batch, items, ...] of every body, one after the other: [particles, ...]."""
         parts = [np.asarray(v).reshape(-1, *np.shape(v)[2:]) for v in per_body.values()]
@@ -221,8 +238,9 @@ class Binding:
             inputs = [bound.parameters, bound.coefficients]
             wp.launch(bound.kernels.coefficients, bound.end - bound.start, inputs, device=self.model.device)
         if bound.touch is not None:
-            bound.touch.modulus.assign(full[f"{name}.contact_stiffness"].ravel())
-            bound.touch.damping.assign(full[f"{name}.contact_damping"].ravel())
+            alive = self._alive()[bound.start : bound.end]
+            bound.touch.modulus.assign(full[f"{name}.contact_stiffness"].ravel() * alive)
+            bound.touch.damping.assign(full[f"{name}.contact_damping"].ravel() * alive)
         if bound.muscle is not None:
             bound.muscle.strength.assign(full[f"{name}.muscle_strength"].ravel())
             bound.muscle.activation.assign(full[f"{name}.activation"].ravel())

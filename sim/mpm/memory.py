@@ -220,7 +220,7 @@ def _carry(p: Precision) -> wp.Kernel:
         v[t] = v[t] + share * r
         C[t] = C[t] + share * R
         if wp.max(wp.abs(x[t] - x[s])) >= grid.dx:
-            report(status, CFL, clock[STEP], i)
+            report(status, CFL, clock[STEP], i, base_of[i], grid.nx * grid.ny * grid.nz)
 
     return carry
 

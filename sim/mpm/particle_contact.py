@@ -7,6 +7,7 @@ velocities. Where both are in a scene, the grid's rule serves of a node the shar
 
 import dataclasses
 import functools
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,7 @@ class ParticleContact:
 
     def __init__(self, solver: "MPMSolver", gradient: bool):
         model = solver.model
-        p, self.solver, self.model = model.precision, solver, model
+        p, self.solver, self.model = model.precision, weakref.proxy(solver), model
         self.kernels, self.friction, self.nearby = touch_kernels(p), rubbing_kernels(p), nearby_kernels(p)
         self.bodies = [body for body in solver.binding.bodies if body.touch is not None]
         self._ruled = [body for body in solver.binding.bodies if body.touch is None]

@@ -34,6 +34,7 @@ from pliant.sim.mpm.transfers import READ, STEP, WRITE, grid_struct, stencil
 from pliant.sim.precision import Precision
 
 FLUID_COEFFICIENTS = 2  # bulk modulus first
+WEIGHTLESS = 1e-30  # mass [kg] of a particle that has been set aside, which 0 / 0 would make NaN
 SLACK, PULL = 0.1, 0.03  # of the room of a node, and of the relaxation
 
 
@@ -264,7 +265,7 @@ def _relax(p: Precision) -> wp.Kernel:
         corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
         sums = gather(means, corner, grid.nz, grid.ny * grid.nz, wx, wy, wz, f)
         K = c[i - start][0]
-        share = grid.dt * grid.inv_dx * wp.sqrt(K * volume[i] / mass[i])
+        share = grid.dt * grid.inv_dx * wp.sqrt(K * volume[i] / wp.max(mass[i], real(WEIGHTLESS)))
         J = wp.determinant(F[t]) + share * gap_of(wp.determinant(F[s]), K, sums[0, 0], sums[2, 0])
         F[t] = diagonal(wp.cbrt(J))
 
@@ -308,7 +309,7 @@ def _relax_vjp(p: Precision) -> wp.Kernel:
         corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
         sums = gather(means, corner, grid.nz, grid.ny * grid.nz, wx, wy, wz, f)
         K = c[i - start][0]
-        m = mass[i]
+        m = wp.max(mass[i], real(WEIGHTLESS))
         share = grid.dt * grid.inv_dx * wp.sqrt(K * volume[i] / m)
         trial = wp.determinant(F[s] + (grid.dt * C[clock[WRITE] * particles + i]) * F[s])
         gap = gap_of(wp.determinant(F[s]), K, sums[0, 0], sums[2, 0])

@@ -1,6 +1,7 @@
 """The pressure filter's part of a substep: its arrays, and its launches within the phases of the solver."""
 
 import functools
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ class PressureFilter:
     """
 
     def __init__(self, solver: "MPMSolver", gradient: bool):
-        self.solver, self.bodies = solver, [b for b in solver.binding.bodies if b.model.pressure_filter]
+        self.solver, self.bodies = weakref.proxy(solver), [b for b in solver.binding.bodies if b.model.pressure_filter]
         if not self.bodies:
             return
         m = solver.model

@@ -5,6 +5,7 @@ stress and the grid from the stored particle state and walks the same kernels' a
 """
 
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +19,11 @@ from pliant.sim.mpm.inside import keep_kernels
 from pliant.sim.mpm.muscle import muscle_kernels
 from pliant.sim.mpm.particle_contact import ParticleContact, pushes
 from pliant.sim.mpm.pressure_filter import PressureFilter
+from pliant.sim.mpm.setting_aside import hide, resting_state
 from pliant.sim.mpm.state import StateArray
 from pliant.sim.mpm.step_limits import broken_limit
 from pliant.sim.mpm.transfer_memory import TransferMemory
-from pliant.sim.mpm.transfers import transfers
+from pliant.sim.mpm.transfers import REPORT, transfers
 from pliant.sim.program import Program, barrier_kernel
 from pliant.sim.status import Code, Status
 
@@ -56,7 +58,7 @@ class Workspace:
         new = functools.partial(wp.zeros, device=model.device)
         nodes, particles, frames = model.node_count, model.particle_count, len(model.colliders) * model.batch
         self.clock = new(3, dtype=int)
-        self.status = new(4 * threads, dtype=int)
+        self.status = new(REPORT * model.batch * threads, dtype=int)
         self.nodes = new(nodes * threads, dtype=p.vec4)
         nx, ny, nz = model.grid_spec.counts
         self.active = wp.full(nodes // nz, -1, dtype=int, device=model.device)
@@ -147,22 +149,48 @@ class MPMSolver:
         self._backward.run(substeps)
 
     def status(self) -> Status:
-        """The first thing that went wrong, with the particle and the remedy."""
-        code, step, particle = self.failure()
-        if code == 0:
+        """What went wrong first in every environment, with the particle and the remedy."""
+        reports = self.work.status.numpy()
+        if not reports.any():
             return Status()
+        table = reports.reshape(self.threads, self.model.batch, REPORT)
+        failures = [self._failure(rows[rows[:, 0] != 0]) for rows in table.swapaxes(0, 1) if rows[:, 0].any()]
+        failures = [status for status in failures if status.environment not in self.binding.set_aside]
+        return Status.of(failures, self.model.batch) if self.model.batch > 1 else failures[0]
+
+    def _failure(self, rows: np.ndarray) -> Status:
+        """The first of what several threads report of one environment."""
+        code, step, particle = min(((int(r[0]), int(r[1]), int(r[2])) for r in rows), key=lambda r: (r[1], r[2]))
         body, environment, item = self.model.item_of(particle)
         where = f" of environment {environment}" if self.model.batch > 1 else ""
         sentence = f"particle {item} of '{body}'{where} {_REMEDY[Code(code)]} (at substep {step})."
         if limit := broken_limit(self.model, self.binding, body):
             sentence = f"particle {item} of '{body}'{where} failed at substep {step}: {limit}."
-        return Status(Code(code), step, particle, body, sentence)
+        of = environment if self.model.batch > 1 else None
+        return Status(Code(code), step, particle, body, sentence, environment=of)
 
-    def failure(self) -> tuple[int, int, int]:
-        """(code, substep, particle) of the first thing that went wrong, code 0 when nothing did."""
-        reports = self.work.status.numpy().reshape(self.threads, 4)
-        bad = [(int(r[0]), int(r[1]), int(r[2])) for r in reports if r[0] != 0]
-        return min(bad, key=lambda r: (r[1], r[2])) if bad else (0, -1, -1)
+    def set_aside(self, failures: Sequence[Status], first: int, slot: int, kept: StateArray, count: int) -> bool:
+        """Let environments that failed stand still from the state in `slot` on; False where they have no place to stand.
+
+        Args:
+            failures: of these environments since the last look.
+            first: substep of the state in slot 0.
+            kept: checkpoints, of which the first `count` are to stand still too, for the way back.
+        """
+        rest = resting_state(self, failures, first, slot, kept)
+        if rest is None:
+            return False
+        gone = frozenset(status.environment for status in failures if status.environment is not None)
+        hide(self, gone, rest, slot, kept, count)
+        self.binding.put_aside(self.binding.set_aside | gone)
+        clock, wrench, crossings = (a.numpy().copy() for a in (self.work.clock, self.work.wrench, self.work.kept))
+        shape = (self.threads, len(self.model.colliders), self.model.batch, 6)
+        wrench.reshape(shape)[:, :, sorted(gone)] = 0.0
+        self.reset()
+        self.work.clock.assign(clock)
+        self.work.wrench.assign(wrench)
+        self.work.kept.assign(crossings)
+        return True
 
     def arrays(self) -> tuple:
         """Model, bound parameters, workspace, stored states and adjoint state."""
@@ -237,7 +265,8 @@ class MPMSolver:
 
     def status_of(self, thread: int) -> wp.array:
         """Where a thread reports what goes wrong."""
-        return self.work.status[4 * thread : 4 * thread + 4]
+        size = REPORT * self.model.batch
+        return self.work.status[size * thread : size * (thread + 1)]
 
     def _frames(self, program: Program) -> None:
         m, b, w, _, _ = self.arrays()

@@ -1,5 +1,6 @@
 """Watching whether bodies with learned laws stay within the strains that those were learned from."""
 
+import weakref
 from typing import TYPE_CHECKING
 
 from pliant.sim.linalg.extremes import extremes
@@ -15,7 +16,7 @@ class StrainWatch:
     """
 
     def __init__(self, rollout: "Rollout"):
-        self.rollout = rollout
+        self.rollout = weakref.proxy(rollout)
         self.begin()
 
     def begin(self) -> None:

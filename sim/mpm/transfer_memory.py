@@ -2,6 +2,7 @@
 
 import functools
 import math
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ class TransferMemory:
     """
 
     def __init__(self, solver: "MPMSolver", gradient: bool):
-        self.solver = solver
+        self.solver = weakref.proxy(solver)
         m, time = solver.model, solver.model.grid_spec.transfer_memory
         self.used = time > 0.0
         if not self.used:

@@ -21,6 +21,7 @@ from pliant.sim.mpm.stencil import stencil_loops
 from pliant.sim.precision import Precision
 from pliant.sim.status import Code
 
+REPORT = 4  # integers of a report: code, substep, particle, and one that fills it
 STEP, READ, WRITE = 0, 1, 2  # entries of the clock: substep, slot read, slot written
 LEFT_GRID, CFL, NOT_FINITE, INVERTED = (int(c) for c in (Code.LEFT_GRID, Code.CFL, Code.NOT_FINITE, Code.INVERTED))
 
@@ -131,11 +132,12 @@ def moment_matrix(p: Precision) -> wp.Function:
 
 
 @wp.func
-def report(status: wp.array(dtype=int), code: int, step: int, index: int):
-    """Keep the first thing that went wrong."""
-    if wp.atomic_cas(status, 0, 0, code) == 0:
-        status[1] = step
-        status[2] = index
+def report(status: wp.array(dtype=int), code: int, step: int, index: int, base: int, nodes_each: int):
+    """Keep the first thing that went wrong in the environment whose nodes begin at `base`, of `nodes_each`."""
+    entry = wp.static(REPORT) * (base // nodes_each)
+    if wp.atomic_cas(status, entry, 0, code) == 0:
+        status[entry + 1] = step
+        status[entry + 2] = index
 
 
 def _register_cap(p: Precision) -> int | None:
@@ -177,7 +179,7 @@ def _p2g(p: Precision) -> wp.Kernel:
         s = clock[READ] * particles + i
         X = (x[s] - grid.lower) * grid.inv_dx
         if not nodes_at.inside(X, grid):
-            report(status, LEFT_GRID, clock[STEP], i)
+            report(status, LEFT_GRID, clock[STEP], i, base_of[i], grid.nx * grid.ny * grid.nz)
             return
         corner, f, wx, wy, wz = nodes_at.around(X, base_of[i], grid)
         m = mass[i]
@@ -235,15 +237,15 @@ def _g2p(p: Precision) -> wp.Kernel:
         volume_ratio = wp.determinant(Fp)
         if not (volume_ratio > real(0.0)):
             if volume_ratio <= real(0.0):
-                report(status, INVERTED, step, i)
+                report(status, INVERTED, step, i, base_of[i], grid.nx * grid.ny * grid.nz)
             else:
-                report(status, NOT_FINITE, step, i)
+                report(status, NOT_FINITE, step, i, base_of[i], grid.nx * grid.ny * grid.nz)
         speed = wp.max(wp.abs(dX[0]), wp.max(wp.abs(dX[1]), wp.abs(dX[2])))
         if not (speed < grid.dx):
             if speed >= grid.dx:
-                report(status, CFL, step, i)
+                report(status, CFL, step, i, base_of[i], grid.nx * grid.ny * grid.nz)
             else:
-                report(status, NOT_FINITE, step, i)
+                report(status, NOT_FINITE, step, i, base_of[i], grid.nx * grid.ny * grid.nz)
 
     return g2p
 

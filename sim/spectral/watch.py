@@ -60,7 +60,7 @@ class Watch:
         named = self._named(field, environment)
         remedy = self._remedy(step) or "lower `dt`, or raise the resolution"
         sentence = f"{named} is no longer finite; {remedy} (at substep {step})."
-        return Status(Code.NOT_FINITE, step, environment, f"{self.model.name}.{field}", sentence)
+        return Status(Code.NOT_FINITE, step, environment, f"{self.model.name}.{field}", sentence, environment=self._of(environment))
 
     def _first_too_fast(self, coefficients: Any, end: int) -> Status | None:
         """The first state that is too fast among the slots from the last good one to before `end`, if any is."""
@@ -86,6 +86,10 @@ class Watch:
             first += count
         return self.model.equation.FIELDS[0].name, 0
 
+    def _of(self, environment: int) -> int | None:
+        """The environment, where there are several."""
+        return environment if self.model.batch > 1 else None
+
     def _named(self, field: str, environment: int) -> str:
         where = f" of environment {environment}" if self.model.batch > 1 else ""
         return f"field '{self.model.name}.{field}'{where}"
@@ -110,4 +114,4 @@ class Watch:
             f"{self.model.integrator.name} is {limit:.3g} s at a speed of {speed:.3g} m/s; "
             f"{self._remedy(step) or 'lower `dt`'} (at substep {step})."
         )
-        return Status(Code.CFL, step, worst, f"{self.model.name}.{field}", sentence)
+        return Status(Code.CFL, step, worst, f"{self.model.name}.{field}", sentence, environment=self._of(worst))

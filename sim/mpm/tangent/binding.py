@@ -40,8 +40,10 @@ class TangentBinding:
 
     def __init__(self, binding: Binding, directions: Mapping[str, Any]):
         self.binding, self.model = binding, binding.model
-        self.given = {name: np.asarray(value, float) for name, value in directions.items()}
-        self.model.check_names(self.given)
+        if not isinstance(directions, Mapping):
+            raise InputError(f"tangent: expected directions by name, got {type(directions).__name__}; give a dictionary.")
+        self.model.check_names(directions)
+        self.given = {name: _numbers(name, value) for name, value in directions.items()}
         self.count = _count_of(self.given)
         self._check_laws()
         model, p = self.model, self.model.precision
@@ -130,6 +132,13 @@ class TangentBinding:
             made.strength = self._upload(self.full(f"{name}.muscle_strength").ravel(), p.real)
             made.activation = self._upload(self.full(f"{name}.activation").ravel(), p.real)
         return made
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value, float)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: expected directions of numbers, got {value!r}; correct them.") from None
 
 
 def _count_of(directions: Mapping[str, np.ndarray]) -> int:

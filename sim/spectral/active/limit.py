@@ -50,7 +50,8 @@ class Excess:
             f"{self.limit:.3g} s where rods move at {self.speed:.3g} m/s and turn at {self.turning:.3g} 1/s; lower `dt` "
             f"(at substep {good})."
         )
-        return Status(Code.CFL, good, self.environment, f"{model.name}.{model.equation.FIELDS[0].name}", sentence)
+        item, of = f"{model.name}.{model.equation.FIELDS[0].name}", self.environment if model.batch > 1 else None
+        return Status(Code.CFL, good, self.environment, item, sentence, environment=of)
 
 
 class Limit:

@@ -1,6 +1,7 @@
 """Steps of a solver noted once on a tape, and replayed without Python in between."""
 
 import warnings
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ class Player:
     """Notes a step of a solver whose arrays are `RecordingArrays`, and replays it for as many as are like it."""
 
     def __init__(self, solver: "SpectralSolver"):
-        self.solver = solver
+        self.solver = weakref.proxy(solver)
         self.arrays: RecordingArrays = solver.model.arrays  # type: ignore[assignment]
         self._tapes: dict[tuple, Tape] = {}
         self._points: Any = None
