@@ -15,7 +15,7 @@ from pliant.sim.mpm.binding import Binding
 from pliant.sim.mpm.contact import SEPARATING, solid_struct
 from pliant.sim.mpm.frames import ParticleFrames
 from pliant.sim.mpm.leaks import can_flow, depth_of, leaks
-from pliant.sim.mpm.particle_contact import pushes
+from pliant.sim.mpm.particle_contact import Following, pushes
 from pliant.sim.mpm.placement import walls_beside_extent
 from pliant.sim.mpm.solver import MPMSolver
 from pliant.sim.mpm.state import FIELDS, SHAPES, State
@@ -56,7 +56,8 @@ class MuscleModel:
 class Body:
     """A body of material points: the first of its items in one environment, their number and rest volumes [items] m^3.
 
-    `radius` is that of its particles [m] where colliders push them, 0 where the grid's rule serves it.
+    `radius` is that of its particles [m] where colliders push them, 0 where the grid's rule serves it; `following` says how
+    the contact's modulus follows Young's where none was given.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Body:
     parameters: tuple[Parameter, ...]
     muscle: MuscleModel | None = None
     radius: float = 0.0
+    following: Following | None = None
     pressure_filter: bool = False
 
 

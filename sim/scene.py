@@ -39,7 +39,14 @@ from pliant.sim.model import (
 )
 from pliant.sim.mpm.grid import OPEN, SEPARATING_WALL, SLIP_WALL, STICK_WALL
 from pliant.sim.mpm.overlaps import overlaps
-from pliant.sim.mpm.particle_contact import DAMPING, STIFFNESS, contact_modulus, contact_options, has_particle_contact
+from pliant.sim.mpm.particle_contact import (
+    DAMPING,
+    STIFFNESS,
+    contact_modulus,
+    contact_options,
+    following,
+    has_particle_contact,
+)
 from pliant.sim.mpm.placement import checked_margin, grid_spacing, place_grid, whole_counts
 from pliant.sim.mpm.step_limits import check_room, check_time_step, longest_step
 from pliant.sim.parameter import ParameterSpec
@@ -128,7 +135,8 @@ class Scene:
             color: RGB in [0, 1] for pictures.
             contact: with colliders that let go: "particle" (a force from a position, see `sim.mpm.touch`) or "grid" (nodes are
                 held back); default: "particle" for solids, "grid" for what flows and for learned laws.
-            contact_stiffness: of "particle" [Pa]; default: 3 E spacing / cell_size, or what `dt` allows if that is less.
+            contact_stiffness: of "particle" [Pa]; default: 3 E spacing / cell_size with E as it is bound to a run, or what `dt`
+                allows if that is less.
             contact_damping: of "particle" [s/m]: a bounce at speed v loses about 2/3 of damping * v of it.
         """
         if not isinstance(shape, Shape):
@@ -420,14 +428,15 @@ def _model_body(entry: dict, points: np.ndarray, first: int, batch: int, p: Prec
         parameters.append(given(STRENGTH, entry["muscle"]["strength"]))
         rest = np.zeros((batch, 1, muscle.groups))
         parameters.append(make_parameter(name, ACTIVATION, rest, p.numpy, components=1, timed=True))
-    volume, radius = np.full(items, entry["shape"].volume / items), 0.0
+    volume, radius, follows = np.full(items, entry["shape"].volume / items), 0.0, None
     if steps is not None and has_particle_contact(entry):
         radius = 0.5 * float(volume[0]) ** (1.0 / 3.0)
+        follows = following(entry, 2.0 * radius, *steps)
         parameters.append(given(STIFFNESS, contact_modulus(entry, 2.0 * radius, *steps)))
         parameters.append(given(DAMPING, entry["contact_damping"]))
     law = type(material) if isinstance(material, Material) else material
     filtered = entry["pressure_filter"] and getattr(material, "is_fluid", False)
-    return Body(name, first, items, volume, law, tuple(parameters), muscle, radius, filtered)
+    return Body(name, first, items, volume, law, tuple(parameters), muscle, radius, follows, filtered)
 
 
 def _per_item(name: str, value: Any, batch: int, items: int, components: int) -> np.ndarray:

@@ -283,6 +283,33 @@ def test_every_parameter_agrees_with_finite_differences_and_with_the_tangent():
         assert there == pytest.approx(float((gradient * direction).sum()), rel=1e-10), name
 
 
+def test_the_modulus_follows_youngs_as_it_is_bound_and_so_does_the_gradient():
+    """Who identifies a stiffness through a contact must not hold the contact at the first guess."""
+
+    def built(E):
+        scene = scene_of(shapes.Box(0.1, center=(0, 0, 0.06)), 0.1, 4, jelly(E=E))
+        scene.add_collider(shapes.Plane(), friction=0.3, name="floor")
+        return scene.build(dt=5e-4, dtype="float64", threads=1).rollout(60, record_every=60)
+
+    rollout, name = built(2e4), "body.youngs_modulus"
+    landing = {"body.velocity": np.array([0.0, 0.0, -1.0])}
+
+    def height(value):
+        return float(rollout.forward({**landing, name: value})["body.position"][-1, ..., 2].sum())
+
+    slope = (height(3.0e4 + 10.0) - height(3.0e4 - 10.0)) / 20.0
+    assert abs(slope) > 1e-8
+    seed = np.zeros_like(rollout.forward({**landing, name: 3.0e4})["body.position"])
+    seed[-1, ..., 2] = 1.0
+    assert float(rollout.backward({"body.position": seed})[name]) == pytest.approx(slope, rel=1e-6)
+    tangent = rollout.tangent({name: np.array([1.0])})["body.position"]
+    assert float(tangent[0, -1, ..., 2].sum()) == pytest.approx(slope, rel=1e-6)
+    there = built(3e4).forward(landing)["body.position"][-1, ..., 2].sum()
+    assert float(there) == pytest.approx(height(3.0e4), rel=1e-12)
+    held = rollout.forward({**landing, name: 3.0e4, "body.contact_stiffness": 3e4})["body.position"][-1, ..., 2].sum()
+    assert abs(float(held) - float(there)) > 1e-4  # and it matters
+
+
 def test_checkpoints_threads_and_environments_give_the_same_gradient():
     def gradients(batch=1, threads=1, **options):
         model = busy().build(dt=5e-4, dtype="float64", threads=threads, batch=batch)

@@ -15,7 +15,7 @@ import warp as wp
 from pliant.sim.colliders.kinematics import POSE, between_poses
 from pliant.sim.errors import InputError
 from pliant.sim.mpm.constitutive import LawKernels, law_kernels
-from pliant.sim.mpm.particle_contact import BoundTouch
+from pliant.sim.mpm.particle_contact import BoundTouch, Following
 from pliant.sim.mpm.state import FIELDS, State
 
 if TYPE_CHECKING:
@@ -139,6 +139,9 @@ class Binding:
             self._body_gradients(bound, adjoint, full)
             if bound.external is not None:
                 bound.external.collect_gradients()
+        for name, following in self.followers().items():
+            slope = following.slope(self.full(f"{name}.youngs_modulus"))
+            full[f"{name}.youngs_modulus"] += slope * full[f"{name}.contact_stiffness"]
         full["gravity"] = self._gravity_gradient()
         self._collider_gradients(full)
         parameters = self.model.parameters()
@@ -171,7 +174,10 @@ class Binding:
     def full(self, name: str) -> np.ndarray:
         """The full array of a parameter; a timed one has one entry an interval, or a knot for poses."""
         parameter = self.model.parameters()[name]
-        value = parameter.expand(self._given[name]) if name in self._given else parameter.value
+        if name in self._given:
+            value = parameter.expand(self._given[name])
+        else:
+            value = self._followed(name, parameter.value)
         if not parameter.timed:
             return value
         wanted = self.knots if name.endswith(".pose") else self.intervals
@@ -183,6 +189,19 @@ class Binding:
                 f"{name}: expected {wanted} {what}, got {value.shape[1]}; give one value each, or a single one."
             )
         return value
+
+    def followers(self) -> dict[str, Following]:
+        """By body: how the contact's modulus follows the Young's modulus that is bound, where none was given."""
+        made = {b.name: b.following for b in self.model.bodies if f"{b.name}.contact_stiffness" not in self._given}
+        return {name: following for name, following in made.items() if following is not None}
+
+    def _followed(self, name: str, value: np.ndarray) -> np.ndarray:
+        """A value that was not given, or what follows from one that was."""
+        owner, _, what = name.rpartition(".")
+        if what != "contact_stiffness" or f"{owner}.youngs_modulus" not in self._given:
+            return value
+        following = self.followers().get(owner)
+        return value if following is None else following.modulus(self.full(f"{owner}.youngs_modulus")).astype(value.dtype)
 
     def _upload(self, array: np.ndarray, dtype: type) -> wp.array:
         return wp.array(np.ascontiguousarray(array), dtype=dtype, device=self.model.device)
@@ -257,7 +276,7 @@ class Binding:
             wp.launch(bound.kernels.coefficients_vjp, bound.end - bound.start, inputs, device=self.model.device)
             table = made.numpy().reshape(*lead, -1)
             for column, spec in enumerate(bound.law.PARAMETERS):
-                full[f"{name}.{spec.name}"] = table[..., column]
+                full[f"{name}.{spec.name}"] = table[..., column].copy()
         if bound.touch is not None:
             full[f"{name}.contact_stiffness"] = bound.touch.dmodulus.numpy().reshape(lead).copy()
             full[f"{name}.contact_damping"] = bound.touch.ddamping.numpy().reshape(lead).copy()

@@ -15,6 +15,7 @@ Material that has come half a cell behind a wall touches nodes further out, whic
 """
 
 import functools
+import weakref
 from typing import TYPE_CHECKING, NamedTuple
 
 import warp as wp
@@ -47,7 +48,7 @@ class WallImages:
     """Launches of the images of a solver's nodes; of none at all where no wall slips."""
 
     def __init__(self, solver: "MPMSolver"):
-        self.solver = solver
+        self.solver = weakref.proxy(solver)  # which owns this
         self.used = SLIP_WALL in solver.model.grid_spec.walls
 
     @property

@@ -81,11 +81,9 @@ def contact_modulus(entry: dict, spacing: float, cell: float, dt: float) -> Any:
 
     Errors: `InputError` for a modulus given that the substep does not allow.
     """
-    density, given = np.asarray(entry["density"], float), entry["contact_stiffness"]
-    allowed = density * (2.0 * STABLE_SHARE * spacing / dt) ** 2
+    given, allowed = entry["contact_stiffness"], stiffest(entry, spacing, dt)
     if given is None:
-        face = LAYER * spacing / cell * np.asarray(entry["material"].youngs_modulus, float)
-        return np.minimum(face, allowed)
+        return np.minimum(LAYER * spacing / cell * np.asarray(entry["material"].youngs_modulus, float), allowed)
     worst = float(np.min(allowed / np.asarray(given, float)))
     if worst < 1.0:
         raise InputError(
@@ -93,6 +91,33 @@ def contact_modulus(entry: dict, spacing: float, cell: float, dt: float) -> Any:
             f"(contact_stiffness {float(np.max(given)):.3g} Pa, particles of {spacing:.3g} m); lower dt or contact_stiffness."
         )
     return given
+
+
+def stiffest(entry: dict, spacing: float, dt: float) -> Any:
+    """The largest contact modulus [Pa] that a substep allows."""
+    return np.asarray(entry["density"], float) * (2.0 * STABLE_SHARE * spacing / dt) ** 2
+
+
+def following(entry: dict, spacing: float, cell: float, dt: float) -> "Following | None":
+    """How the contact's modulus follows Young's as it is bound, so that who identifies one does not hold the other; or None."""
+    if entry["contact_stiffness"] is not None:
+        return None
+    return Following(LAYER * spacing / cell, stiffest(entry, spacing, dt))
+
+
+@dataclasses.dataclass(frozen=True)
+class Following:
+    """A contact modulus of `share` times Young's modulus, up to `most` [Pa]."""
+
+    share: float
+    most: Any
+
+    def modulus(self, youngs_modulus: np.ndarray) -> np.ndarray:
+        return np.minimum(self.share * youngs_modulus, self.most)
+
+    def slope(self, youngs_modulus: np.ndarray) -> np.ndarray:
+        """Its derivative by Young's modulus."""
+        return np.where(self.share * youngs_modulus < self.most, self.share, 0.0)
 
 
 class ParticleContact:

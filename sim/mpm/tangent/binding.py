@@ -126,12 +126,21 @@ class TangentBinding:
         inputs = [self.count, bound.parameters, parameters, made.coefficients]
         wp.launch(kernel, bound.end - bound.start, inputs, device=self.model.device)
         if bound.touch is not None:
-            made.contact_stiffness = self._upload(self.full(f"{name}.contact_stiffness").ravel(), p.real)
+            made.contact_stiffness = self._upload(self._contact(bound).ravel(), p.real)
             made.contact_damping = self._upload(self.full(f"{name}.contact_damping").ravel(), p.real)
         if bound.muscle is not None:
             made.strength = self._upload(self.full(f"{name}.muscle_strength").ravel(), p.real)
             made.activation = self._upload(self.full(f"{name}.activation").ravel(), p.real)
         return made
+
+    def _contact(self, bound: BoundBody) -> np.ndarray:
+        """Direction of a body's contact modulus, which follows Young's where none was given."""
+        name, direction = bound.model.name, self.full(f"{bound.model.name}.contact_stiffness")
+        following = self.binding.followers().get(name)
+        if following is not None:
+            slope = following.slope(self.binding.full(f"{name}.youngs_modulus"))
+            direction = direction + slope * self.full(f"{name}.youngs_modulus")
+        return direction
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:
