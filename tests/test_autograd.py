@@ -14,9 +14,8 @@ E, NU = 2e4, 0.3
 def model_of(law):
     """A soft block with two muscles, a floor and a ball, in two environments."""
     scene = Scene(extent=((0, 0, -0.1), (1, 1, 1)), cell_size=0.1)
-    scene.add_mpm(
-        Box(0.3, center=(0.4, 0.5, 0.17)), law, density=1000.0, spacing=0.05, name="body", velocity=(1, 0.3, -1)
-    )
+    block = Box(0.3, center=(0.4, 0.5, 0.17))
+    scene.add_mpm(block, law, density=1e3, spacing=0.05, name="body", velocity=(1, 0.3, -1), contact_stiffness=2e4)
     scene.add_muscle("body", fibre=(1, 0.2, 0), group=lambda x: (x[:, 0] > 0.4).astype(int), strength=2e3)
     scene.add_collider(Plane(), friction=0.3, name="floor")
     scene.add_collider(Sphere(0.15, center=(0.5, 0.5, 0.45)), friction=0.5, name="ball")

@@ -33,7 +33,7 @@ def cup(handle):
 
 @pytest.mark.parametrize("handle", [0.0, 2.4])
 def test_a_cup_holds_its_water_with_and_without_a_handle(handle):
-    scene = sim.Scene(extent=((-0.13, -0.13, -0.16), (0.13, 0.13, 0.13)), cell_size=CELL)
+    scene = sim.Scene(extent=((-0.128, -0.128, -0.16), (0.128, 0.128, 0.128)), cell_size=CELL)
     scene.add_collider(cup(handle), name="cup")
     inner = SIDE - 2 * WALL - 0.001
     water = materials.Fluid(bulk_modulus=1e4, viscosity=0.0)
