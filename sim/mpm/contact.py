@@ -4,7 +4,8 @@ At a node x with signed distance phi and normal n, the velocity relative to the 
 If it approaches (u.n < 0, or always when the surface does not let go) its normal part is removed and Coulomb's law
 bounds the tangential impulse by friction times the normal one. The correction is weighted twice:
 
-    s(phi)     1 on and below the surface, falling smoothly to 0 at REACH cells above it; of the whole correction
+    s(phi)     1 up to .45 cells above the surface, falling smoothly to 0 at .8; where it sticks, 1 on and below the surface and
+               0 at .65; of the whole correction
     hold(phi)  1 down to half a cell below the surface, 0 from 1 to 1.5 cells, 1 from 2 cells on; of the tangential part of
                a surface that sticks
 
@@ -12,15 +13,17 @@ What every node below the surface does in full, no time step can soften: nothing
 the velocity depend smoothly on the collider's pose, which is what gives it a usable gradient; it blocks a fraction a
 substep, so that it soon is as good as 1, or 0 where it is a few hundredths. The surface is thus felt at a layer of nodes from
 half a cell above it to half a cell below, by where it lies: what flows between two sticking plates ten cells
-apart sees their distance within a cell. Where viscous fluid sticks, its velocity is linear across the surface, and nodes
-behind it continue that line: to stop these too would bend it and brake the fluid at every transfer, the more the smaller
-the substep. They are left alone, and what is deeper than any fluid that keeps outside can reach is stopped again.
+apart sees their distance within a cell. Fluid at rest presses on for ever, and drifts through a layer blocked in part by
+(1 - s) / s of what its pressure gives a node in a substep; hence s is 1 over that half cell where a surface slides.
+Where viscous fluid sticks, its velocity is linear across the surface, and nodes behind it continue that line: to stop
+these too would bend it and brake the fluid at every transfer, the more the smaller the substep. They are left alone, and
+what is deeper than any fluid that keeps outside can reach is stopped again.
 
-What it costs: where no layer of nodes lies in the reach of s, over a third of all poses, the motion does not depend on
-the pose at all, and changes the faster over the rest; the mean of the gradient is right. A body that falls onto a
-collider is first met 1.5 cells above the topmost layer of blocked nodes, as far as a particle reaches, and an elastic one
-may stay up to a cell above; what is laid on it stays. An elastic block that friction ought to hold on a slope oblique to
-the nodes can creep, some cm/s at 20 mm a cell.
+What it costs: where no layer of nodes lies where s falls, over two thirds of all poses (a third where the surface sticks),
+the motion does not depend on the pose at all, and changes the faster over the rest; the mean of the gradient is right. A
+body that falls onto a collider is first met 1.5 cells above the topmost layer of blocked nodes, as far as a particle
+reaches, and an elastic one may stay up to a cell above; what is laid on it stays. An elastic block that friction ought
+to hold on a slope oblique to the nodes can creep, some cm/s at 20 mm a cell.
 """
 
 import functools
@@ -34,7 +37,8 @@ from pliant.sim.shapes.mesh import trilinear
 
 SEPARATING, SLIP, STICK = 0, 1, 2  # what a collider's surface does
 MESH_KIND = 5
-REACH = 0.65  # cells above the surface: a little over a half, so that one of the two layers around it is always felt
+REACH, FALL = 0.8, 0.35  # cells above the surface where s is 0, and over which it falls: a layer is always held
+STICKING = 0.65  # both of them where the surface sticks
 
 
 @functools.cache
@@ -127,11 +131,13 @@ def contact_velocity(p: Precision) -> wp.Function:
         base = vec3(frame[7], frame[8], frame[9]) + wp.cross(vec3(frame[10], frame[11], frame[12]), r)
         u = v - base
         change = coulomb(u, n, friction, surface) - u
+        s = rise((real(wp.static(REACH)) - phi) / real(wp.static(FALL)))
         if surface == wp.static(STICK):
             normal = wp.dot(change, n) * n
             hold = rise(real(2.0) * phi + real(2.0)) + rise(real(-2.0) * phi - real(3.0))
             change = normal + hold * (change - normal)
-        return v + rise(real(1.0) - phi / real(wp.static(REACH))) * change
+            s = rise(real(1.0) - phi / real(wp.static(STICKING)))
+        return v + s * change
 
     # Warp 1.19 leaves out the adjoints of nested functions when a kernel calls the function before wp.grad does.
     velocity_after.adj.force_adjoint_codegen = True
