@@ -145,6 +145,27 @@ def test_what_runs_again_never_exceeds_the_budget(error, gradient):
     assert max(spent) > 0
 
 
+@pytest.mark.parametrize("error", [named, unnamed])
+@pytest.mark.parametrize("gradient", [False, True])
+def test_what_runs_again_never_exceeds_the_budget_of_a_meter_around_several_trainings(error, gradient):
+    class Asking(RandomSearch):
+        def ask(self):
+            return Query(candidates=super().ask().candidates, estimator=Pathwise() if gradient else None)
+
+        def cost(self, problem):
+            return problem.calls(self.samples, gradient=gradient)
+
+        def tell(self, query, estimates):
+            return {}
+
+    problem = failing_above(0.0, error, environments=8, parallel=8)
+    for limit in range(40, 200, 8):
+        with Meter(simulator_calls=limit) as meter:
+            for seed in range(3):
+                solve(problem, Asking(samples=16), Budget(iterations=4), seed)
+        assert meter.calls <= limit and meter.planned == 0
+
+
 def test_a_batch_outlives_one_of_its_environments_where_the_problem_allows_it():
     def function(values):
         return values["x"] + torch.tensor([0.0, 1.0, math.nan, 3.0])
