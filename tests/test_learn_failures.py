@@ -110,6 +110,26 @@ def test_a_backward_that_fails_is_repeated_by_halves():
     assert sum(e.simulator_calls for e in estimates) == meter.calls == 8 * (1 + 1 + 2 * 3)
 
 
+def test_a_backward_may_refuse_with_a_sentence():
+    class Refusing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, adjoint):
+            raise Failed("there is no adjoint here")
+
+    problem = Problem.from_loss(lambda v: Refusing.apply(v["x"]).square(), [Unknown(name="x", initial=1.0)])
+    result = solve(problem, Adam(), Budget(iterations=1), 0)
+    assert "there is no adjoint here" in result.report[1]
+
+
+def test_who_failed_may_be_told_as_a_number_or_a_tensor():
+    assert Failed("lost", environments=2).environments == (2,)
+    assert Failed("lost", environments=torch.tensor([0, 2])).environments == (0, 2)
+
+
 def test_the_rate_of_failure_of_a_population_is_the_same_at_every_batch():
     """Nine in thirty-two of uniform candidates fail, alone or eight at a time."""
     method = lambda: RandomSearch(samples=32, std=1.0)  # noqa: E731
