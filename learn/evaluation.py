@@ -18,9 +18,10 @@ class Failed(PliantError, RuntimeError):
         environments: which of them failed; the others may then be run again without. None: not known.
     """
 
-    def __init__(self, sentence: str, *, environments: Iterable[int] | None = None):
+    def __init__(self, sentence: str, *, environments: Iterable[int] | int | None = None):
         super().__init__(sentence)
-        self.environments = None if environments is None else tuple(environments)
+        given = environments if environments is None or isinstance(environments, Iterable) else (environments,)
+        self.environments = None if given is None else tuple(int(environment) for environment in given)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,10 @@ with Meter(simulator_calls=600) as meter:
         solve(task, Adam(), Budget(iterations=10), 0)    # stops where the 600 are spent
 """
 
+import contextlib
 import contextvars
 import math
+from collections.abc import Iterator
 from types import TracebackType
 
 _OPEN: contextvars.ContextVar[tuple["Meter", ...]] = contextvars.ContextVar("open meters", default=())
@@ -49,6 +51,19 @@ def charge(calls: int) -> None:
         meter.calls += calls
         meter.planned = max(0, meter.planned - calls)
         meter.held = True
+
+
+@contextlib.contextmanager
+def planning(calls: int) -> Iterator[None]:
+    """Plan at least so many calls in every open meter while the block runs; afterwards none of what it planned is left."""
+    before = [(meter, meter.planned) for meter in _OPEN.get()]
+    for meter, _ in before:
+        meter.planned = max(meter.planned, calls)
+    try:
+        yield
+    finally:
+        for meter, planned in before:
+            meter.planned = min(meter.planned, planned)
 
 
 def spare() -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pliant.learn.gradients.base import Estimate
-from pliant.learn.meter import Meter, charge, spare
+from pliant.learn.meter import Meter, charge, planning, spare
 from pliant.learn.method import Method, Query
 from pliant.learn.problem import Problem, draw_seed, seeded
 from pliant.learn.records import Logged, joined
@@ -158,10 +158,8 @@ def solve(
     with Meter(budget.simulator_calls) as meter:
         meter.calls = progress.simulator_calls
         while not (reason := method.finished or _reason_to_stop(budget, progress, method.cost(problem))):
-            meter.planned = method.cost(problem)
-            with seeded(_seed_of_iteration(seed, progress.iteration)):
+            with planning(method.cost(problem)), seeded(_seed_of_iteration(seed, progress.iteration)):
                 record, improved = _iterate(problem, method, progress, meter)
-            meter.planned = 0
             progress.seconds = before + time.perf_counter() - started
             record["seconds"] = progress.seconds
             history.append(record)

@@ -232,7 +232,11 @@ def test_weights_outside_a_controllers_policy_cannot_run_in_parallel(model):
         (lambda m: episodes(m, windows=0), "multiple of 2, got 0"),
         (
             lambda m: setattr(e := episodes(m), "reward", lambda t, a: a) or e.next(),
-            "expected shape [2, 2], got [2, 2, 2]",
+            "of shape [2, 2], got [2, 2, 2]",
+        ),
+        (
+            lambda m: setattr(e := episodes(m), "reward", lambda t, a: 1.0) or e.next(),
+            "shape [2, 2], got float",
         ),
     ],
 )

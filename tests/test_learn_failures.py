@@ -110,6 +110,26 @@ def test_a_backward_that_fails_is_repeated_by_halves():
     assert sum(e.simulator_calls for e in estimates) == meter.calls == 8 * (1 + 1 + 2 * 3)
 
 
+def test_a_backward_may_refuse_with_a_sentence():
+    class Refusing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, adjoint):
+            raise Failed("there is no adjoint here")
+
+    problem = Problem.from_loss(lambda v: Refusing.apply(v["x"]).square(), [Unknown(name="x", initial=1.0)])
+    result = solve(problem, Adam(), Budget(iterations=1), 0)
+    assert "there is no adjoint here" in result.report[1]
+
+
+def test_who_failed_may_be_told_as_a_number_or_a_tensor():
+    assert Failed("lost", environments=2).environments == (2,)
+    assert Failed("lost", environments=torch.tensor([0, 2])).environments == (0, 2)
+
+
 def test_the_rate_of_failure_of_a_population_is_the_same_at_every_batch():
     """Nine in thirty-two of uniform candidates fail, alone or eight at a time."""
     method = lambda: RandomSearch(samples=32, std=1.0)  # noqa: E731
@@ -143,6 +163,27 @@ def test_what_runs_again_never_exceeds_the_budget(error, gradient):
         result = solve(problem, Asking(samples=16), Budget(simulator_calls=limit), 0)
         assert limit - 32 <= result.simulator_calls <= limit
     assert max(spent) > 0
+
+
+@pytest.mark.parametrize("error", [named, unnamed])
+@pytest.mark.parametrize("gradient", [False, True])
+def test_what_runs_again_never_exceeds_the_budget_of_a_meter_around_several_trainings(error, gradient):
+    class Asking(RandomSearch):
+        def ask(self):
+            return Query(candidates=super().ask().candidates, estimator=Pathwise() if gradient else None)
+
+        def cost(self, problem):
+            return problem.calls(self.samples, gradient=gradient)
+
+        def tell(self, query, estimates):
+            return {}
+
+    problem = failing_above(0.0, error, environments=8, parallel=8)
+    for limit in range(40, 200, 8):
+        with Meter(simulator_calls=limit) as meter:
+            for seed in range(3):
+                solve(problem, Asking(samples=16), Budget(iterations=4), seed)
+        assert meter.calls <= limit and meter.planned == 0
 
 
 def test_a_batch_outlives_one_of_its_environments_where_the_problem_allows_it():

@@ -139,10 +139,9 @@ class Episodes(Stateful):
         last = _Frame(trajectory.frame(-1))
         last.time = float(trajectory.times[-1])
         rewards = self.reward(trajectory, actions)
-        if rewards.shape != actions.shape[:2]:
-            raise InputError(
-                f"reward: expected shape {list(actions.shape[:2])}, got {list(rewards.shape)}; correct it."
-            )
+        shape = list(rewards.shape) if isinstance(rewards, torch.Tensor) else type(rewards).__name__
+        if shape != list(actions.shape[:2]):
+            raise InputError(f"reward: expected a tensor of shape {list(actions.shape[:2])}, got {shape}; correct it.")
         done = torch.zeros(rewards.shape, dtype=torch.bool)
         done[-1] = first + self.steps == self.horizon
         return Window(
@@ -165,7 +164,8 @@ class _Frame(dict):
 class EpisodeProblem(Problem):
     """Policy weights from windows of episodes: a subclass says in `loss` what one window is worth.
 
-    `window` is the last one, for `after_tell`, None where it failed. Losses of windows are not comparable: the result is the last unknowns.
+    Every evaluation is the next window, so that it suits a method that asks for one candidate. `window` is the last one, for
+    `after_tell`, None where it failed. Losses of windows are not comparable: the result is the last unknowns.
 
     Args:
         episodes: where the windows come from.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pliant.learn.evaluation import Evaluation
+from pliant.learn.evaluation import Evaluation, Failed
 from pliant.learn.gradients.base import Estimate, GradientEstimator
 from pliant.learn.meter import charge, plan_more
 from pliant.learn.problem import NUMERICAL, Problem, Unsuitable, draw_seed
@@ -91,7 +91,7 @@ def _backward(
                     "a method that samples where all unknowns are integers or choices."
                 )
             rows = torch.autograd.grad(losses, leaf, retain_graph=again or len(good) > 1)[0]
-    except (SimulationError, *NUMERICAL) as error:
+    except (SimulationError, Failed, *NUMERICAL) as error:
         failure = str(error)
     if failure and len(good) > 1 and plan_more(2 * usual):
         half = len(good) // 2
