@@ -93,8 +93,9 @@ def linearise(rollout: Rollout, values: Values, directions: Values) -> tuple[Tra
         derivative is not finite.
     """
     given = {name: as_numpy(value) for name, value in tensors_of(values, rollout).items()}
-    plain, device = rollout.forward(given), torch_device(rollout)
-    moved = rollout.tangent({name: as_numpy(along) for name, along in tensors_of(directions, rollout).items()})
+    with rollout.turn:
+        plain, device = rollout.forward(given), torch_device(rollout)
+        moved = rollout.tangent({name: as_numpy(along) for name, along in tensors_of(directions, rollout).items()})
     arrays = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in plain.items()}
     tangents = {name: torch.from_numpy(array).to(device) for name, array in moved.items()}
     return Trajectory(times=plain.times, arrays=arrays, metadata=plain.metadata, status=plain.status), tangents
@@ -140,22 +141,9 @@ class _Node(torch.autograd.Function):
     """One forward run of a rollout: parameter tensors (and a start state) in, recorded frames and final state out."""
 
     @staticmethod
-    def forward(ctx, rollout, start, options, names, has_state, *tensors):
-        count = len(rollout.model.state_shapes) if has_state else 0
-        state = _state(rollout, tensors[:count]) if has_state else None
-        values = {name: as_numpy(t) for name, t in zip(names, tensors[count:], strict=False)}
-        trajectory = rollout.forward(values, state=state, **options)
-        if not rollout.last.completed:
-            raise SimulationError(trajectory.status)
-        ctx.rollout, ctx.record, ctx.names, ctx.has_state = rollout, rollout.last, names, has_state
-        ctx.weights = [(law, weights_of(law)) for law in rollout.binding.external_laws]
-        ctx.save_for_backward(*tensors)
-        start.append(trajectory)
-        ctx.outputs = [name for name in trajectory if not name.endswith(".pose")]
-        device = torch_device(rollout)
-        arrays = [torch.from_numpy(np.ascontiguousarray(trajectory[name])).to(device) for name in ctx.outputs]
-        final = [torch.from_numpy(a).to(device) for a in rollout.final_state().arrays().values()]
-        return (*arrays, *final)
+    def forward(ctx, rollout, *arguments):
+        with rollout.turn:
+            return _run_node(ctx, rollout, *arguments)
 
     @staticmethod
     def backward(ctx, *adjoints):
@@ -165,6 +153,25 @@ class _Node(torch.autograd.Function):
         else:
             made = _slopes(ctx, adjoints, inputs)
         return (None, None, None, None, None, *made)
+
+
+def _run_node(ctx, rollout, start, options, names, has_state, *tensors):
+    """The outputs of a node, whose context keeps what its backward needs."""
+    count = len(rollout.model.state_shapes) if has_state else 0
+    state = _state(rollout, tensors[:count]) if has_state else None
+    values = {name: as_numpy(t) for name, t in zip(names, tensors[count:], strict=False)}
+    trajectory = rollout.forward(values, state=state, **options)
+    if not rollout.last.completed:
+        raise SimulationError(trajectory.status)
+    ctx.rollout, ctx.record, ctx.names, ctx.has_state = rollout, rollout.last, names, has_state
+    ctx.weights = [(law, weights_of(law)) for law in rollout.binding.external_laws]
+    ctx.save_for_backward(*tensors)
+    start.append(trajectory)
+    ctx.outputs = [name for name in trajectory if not name.endswith(".pose")]
+    device = torch_device(rollout)
+    arrays = [torch.from_numpy(np.ascontiguousarray(trajectory[name])).to(device) for name in ctx.outputs]
+    final = [torch.from_numpy(a).to(device) for a in rollout.final_state().arrays().values()]
+    return (*arrays, *final)
 
 
 class _Slope(torch.autograd.Function):
@@ -239,10 +246,12 @@ def _slopes(ctx, adjoints, inputs) -> list[torch.Tensor]:
     seeds = {n: as_numpy(a) for n, a in zip(ctx.outputs, adjoints[:count], strict=True) if a is not None}
     final = _state(rollout, adjoints[count:])
     laws = rollout.binding.external_laws
-    gradients = rollout.backward(seeds, record=ctx.record, final=final, names=ctx.names)
+    with rollout.turn:
+        gradients = rollout.backward(seeds, record=ctx.record, final=final, names=ctx.names)
+        of_laws = [g for law in laws for g in law.gradients]
     by_input = list(gradients.state.arrays().values()) if ctx.has_state else []
     by_input += [gradients[name] for name in ctx.names]
-    made = [torch.as_tensor(g) for g in by_input] + [g for law in laws for g in law.gradients]
+    made = [torch.as_tensor(g) for g in by_input] + of_laws
     return [_like(g, t) for g, t in zip(made, inputs, strict=True)]
 
 
@@ -353,8 +362,9 @@ def _piece(rollout: Rollout) -> Rollout:
 
 def _initial(rollout: Rollout, given: dict[str, torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], set[str]]:
     """The start state as tensors, and the names of its parts; initial values given as tensors keep their gradient."""
-    rollout.binding.set({})
-    plain, device = rollout.binding.initial_state(), torch_device(rollout)
+    with rollout.turn:
+        rollout.binding.set({})
+        plain, device = rollout.binding.initial_state(), torch_device(rollout)
     views = rollout.binding.views({n: torch.from_numpy(a).to(device) for n, a in plain.arrays().items()})
     for name in views.keys() & given.keys():
         parameter = rollout.model.parameters()[name]

@@ -64,11 +64,10 @@ def hessian_product(
         """Half the change of the gradient over 2 `step`, and the gradient at one end."""
         ends = []
         for sign in (1.0, -1.0):
-            rollout.forward(
-                {**record.values, **{n: values[n] + sign * step * along[n] for n in along}},
-                first_step=record.first_step,
-            )
-            ends.append(rollout.backward(seeds, names=tuple(along)))
+            given = {**record.values, **{n: values[n] + sign * step * along[n] for n in along}}
+            with rollout.turn:
+                rollout.forward(given, first_step=record.first_step)
+                ends.append(rollout.backward(seeds, names=tuple(along)))
         return {n: 0.5 * (ends[0][n] - ends[1][n]) for n in along}, dict(ends[0])
 
     step = STEP / reach

@@ -38,6 +38,8 @@ class ParameterAudit:
     `between`: the adjoint lies between those slopes, so it is a derivative of the loss there.
     `jump`: by how much the loss jumps within the finest step that sees it, 0 where it does not: one-sided slopes that grow
         as one over the step. The adjoint is then that of one side, and knows nothing of the jump.
+    `zero`: by the adjoint the loss stays within its round-off whatever the parameter does by its own size, and no step of
+        the sweep sees more.
     """
 
     name: str
@@ -52,17 +54,20 @@ class ParameterAudit:
     kink: float = 0.0
     between: bool = False
     jump: float = 0.0
+    zero: bool = False
 
     def agrees(self, tolerance: float) -> bool:
         """Whether the adjoint is the derivative within the relative tolerance, within what round-off in the loss leaves
-        to be seen (never worse than 1e-3), or between the slopes of a kink's sides."""
+        to be seen (never worse than 1e-3), or between the slopes of a kink's sides, or both are zero within round-off."""
         visible = max(tolerance, min(self.noise, WORST_NOISE))
-        return self.error <= visible or (self.kink > tolerance and self.between)
+        return self.zero or self.error <= visible or (self.kink > tolerance and self.between)
 
     def remark(self, tolerance: float) -> str:
         """What the table says at the end of the row; nothing where the two agree."""
         words = ["one-sided: on its bound"] if self.one_sided else []
-        if self.error > tolerance:
+        if self.zero and self.error > tolerance:
+            words.append("zero within round-off in the loss")
+        elif self.error > tolerance:
             if not self.agrees(tolerance):
                 words.append("<-- cannot be told" if self.error <= self.noise else "<-- disagrees")
             words += [f"round-off in the loss hides {self.noise:.0e}"] if self.noise > tolerance else []
@@ -121,11 +126,7 @@ class GradientReport:
         head = (
             f"{'parameter':<30} {'unit':<8} {'adjoint':>13} {'difference':>13} {'cosine':>9} {'error':>9} {'step':>8}"
         )
-        rows = [
-            f"{p.name:<30} {p.unit:<8} {p.adjoint[0]:>13.6e} {p.difference[0]:>13.6e} {p.cosine:>9.6f} "
-            f"{p.error:>9.1e} {p.step:>8.0e}{p.remark(self.tolerance)}"
-            for p in self.parameters
-        ]
+        rows = [row for p in self.parameters for row in _rows(p, self.tolerance)]
         tail = [
             f"a change of the {next(iter(self.growth))} grows by a factor {self.jacobian[0]:.3g} over the horizon "
             f"(rate {self.growth_rate:.3g} per second)",
@@ -162,6 +163,14 @@ class GradientReport:
         right.semilogy(self.jacobian, color="black", linestyle=":", label="growth of a change until the end")
         right.legend(fontsize=7)
         figure.savefig(path, dpi=130)
+
+
+def _rows(p: ParameterAudit, tolerance: float) -> list[str]:
+    """The lines of a parameter in the table, one a probe."""
+    first, *more = zip(p.adjoint, p.difference, strict=True)
+    rest = f"{p.cosine:>9.6f} {p.error:>9.1e} {p.step:>8.0e}{p.remark(tolerance)}"
+    row = f"{p.name:<30} {p.unit:<8} {first[0]:>13.6e} {first[1]:>13.6e} {rest}"
+    return [row, *(f"{'':<39} {adjoint:>13.6e} {difference:>13.6e}" for adjoint, difference in more)]
 
 
 class AuditInterrupted(KeyboardInterrupt):
@@ -324,16 +333,17 @@ def _audit(rollout, loss, base, value, name, gradient, probes, sweep, rng, progr
             break
         if len(tried) == len(steps) and best is tried[-1] and best.error > tolerance and step > 2 * FINEST:
             steps.append(step / 10)
-    noise, kink, between, jump = 0.0, 0.0, False, 0.0
+    noise, kink, between, jump, zero = 0.0, 0.0, False, 0.0, False
     eps = np.finfo(rollout.model.precision.numpy).eps
     if best.error > tolerance or _jump(tried, eps * abs(value)):
         noise = _round_off(evaluate, value, directions, adjoint, eps)
         kink, between = _kink(tried, noise, tolerance)
         jump = _jump(tried, noise)
         kink, between = (0.0, False) if jump else (kink, between)
+        zero = _is_zero(tried, noise)
     errors = tuple((one.step, one.error) for one in tried)
     found = best.difference, errors, best.error, best.step, one_sided, 4 * noise / (best.step * best.scale)
-    return ParameterAudit(name, parameter.unit, adjoint, *found, kink, between, jump)
+    return ParameterAudit(name, parameter.unit, adjoint, *found, kink, between, jump, zero)
 
 
 def _round_off(evaluate, value, directions, adjoint, eps: float) -> float:
@@ -349,14 +359,22 @@ def _round_off(evaluate, value, directions, adjoint, eps: float) -> float:
 def _kink(tried: list[_Try], noise: float, tolerance: float) -> tuple[float, bool]:
     """The relative gap between the slopes of the sides at a kink and whether the adjoint lies in it; 0 without one.
 
-    Where the loss is smooth the gap shrinks like the step, at a kink it stays. A gap that round-off could make is none.
+    Where the loss is smooth the gap shrinks like the step, at a kink it stays. A gap that round-off could make is none. The
+    finest steps that show it judge: wider ones may cross the kinks of other contacts.
     """
     seen = [one for one in tried if np.isfinite(one.gap) and one.gap > 8 * noise / one.step]
-    seen.sort(key=lambda one: -one.step)
-    for large, small in zip(seen[:-1], seen[1:], strict=True):
+    seen.sort(key=lambda one: one.step)
+    for small, large in zip(seen[:-1], seen[1:], strict=True):
         if small.gap > large.gap * np.sqrt(small.step / large.step):
-            return small.gap / small.scale, small.holds(tolerance)
+            return small.gap / small.scale, small.holds(max(tolerance, 4 * noise / (small.step * small.scale)))
     return 0.0, False
+
+
+def _is_zero(tried: list[_Try], noise: float) -> bool:
+    """Whether the adjoint says that the loss does not change by more than round-off, and the widest step does not see it."""
+    widest = max(tried, key=lambda one: one.step)
+    seen = float(np.abs(widest.slopes).max()) * widest.step
+    return float(np.abs(widest.adjoint).max()) <= 8 * noise and seen <= 8 * noise
 
 
 def _jump(tried: list[_Try], noise: float) -> float:
@@ -364,7 +382,7 @@ def _jump(tried: list[_Try], noise: float) -> float:
 
     At a kink the gap itself stays, so that this product shrinks like the step. What no smaller step sees again lies further off.
     """
-    seen = [one for one in tried if np.isfinite(one.gap) and one.gap * one.step > 8 * noise]
+    seen = [one for one in tried if np.isfinite(one.gap) and one.gap * one.step > 32 * noise]
     seen.sort(key=lambda one: -one.step)
     sizes = [one.gap * one.step for one in seen]
     for large, small, before, after in zip(seen[:-1], seen[1:], sizes[:-1], sizes[1:], strict=True):

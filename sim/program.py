@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 
 import warp as wp
 
+from pliant.sim.sharing import WARP
+
 Action = Callable[[], None]
 UNROLLED = 16  # substeps in the longer of the two graphs, so that Python is out of the way
 CACHE_LINE = 16  # integers
@@ -114,7 +116,6 @@ class _Team:
 
 
 _TEAM = _Team()
-_CAPTURING = threading.Lock()  # Warp captures one graph at a time in a process
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_TEAM.forget)
 
@@ -163,7 +164,7 @@ class _Launches:
 
     def _capture(self, unrolled: int) -> None:
         if unrolled not in self._graphs:
-            with _CAPTURING:
+            with WARP.alone():
                 self._graphs[unrolled] = [self._graph(commands, unrolled) for commands in self._lists]
 
     def _graph(self, commands: list[wp.Launch], unrolled: int):

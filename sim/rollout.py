@@ -5,10 +5,11 @@ from its checkpoint and walks it back. Memory is (steps / K + K) states; the gra
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 import os
-import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,13 +18,20 @@ import numpy as np
 from pliant.sim.environments import check_environments, mixed, without
 from pliant.sim.errors import InputError, named
 from pliant.sim.memory import device_memory
-from pliant.sim.rollout_options import copied_values, field_names, frame_steps_of, whole_number
+from pliant.sim.rollout_options import (
+    choose_segment,
+    copied_values,
+    field_names,
+    frame_steps_of,
+    parse_memory,
+    whole_number,
+)
+from pliant.sim.sharing import Turn, built_alone, in_turn
 from pliant.sim.solver import BaseModel, State, StoredStates
 from pliant.sim.status import Code, SimulationError, Status
 from pliant.sim.trajectory import Trajectory
 from pliant.sim.trajectory_files import check_folder
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 FRAME_BYTES = 100  # of the substep of a frame while a rollout is made, as Python keeps numbers
 GO_ON = " The other environments went on; the gradient of one that ended is zero."
 LAST_STEP = 2**31 - 2  # the clock of the kernels is a 32-bit integer
@@ -77,34 +85,6 @@ class Gradients(Mapping):
         return len(self.arrays)
 
 
-def parse_memory(memory: str | float) -> float:
-    """Bytes of "2GB", "500 MB" or a number of bytes."""
-    match = re.fullmatch(r"\s*([0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?)\s*([KMG]?B)?\s*", str(memory), re.IGNORECASE)
-    if not match:
-        raise InputError(f"memory: expected a size such as '2GB', got {memory!r}; give a number and a unit.")
-    return float(match[1]) * _UNITS[(match[2] or "").upper()]
-
-
-def choose_segment(steps: int, state_bytes: int, slot_bytes: int, memory: float) -> int:
-    """Substeps K between checkpoints: all of them if they fit, or what makes the segment and the checkpoints equally large.
-
-    A checkpoint takes `state_bytes`, a state of the segment `slot_bytes`; where they are the same, K = sqrt(steps).
-
-    Errors: `InputError` when even that exceeds the memory.
-    """
-    if (steps + 1) * slot_bytes + state_bytes <= memory:
-        return steps
-    segment = math.ceil(math.sqrt(steps * state_bytes / slot_bytes))
-    checkpoints = math.ceil(math.sqrt(steps * slot_bytes / state_bytes))
-    needed = (segment + 1) * slot_bytes + (checkpoints + 1) * state_bytes
-    if needed > memory:
-        raise InputError(
-            f"memory: {steps} substeps need at least {needed / 1e9:.2g} GB of checkpoints, got {memory / 1e9:.2g} GB; "
-            "raise `memory` or lower `steps`."
-        )
-    return segment
-
-
 class Rollout:
     """`steps` substeps of a model.
 
@@ -121,6 +101,7 @@ class Rollout:
         metadata: what the metadata of its trajectories should hold besides; what JSON can hold.
     """
 
+    @built_alone
     def __init__(
         self,
         model: BaseModel,
@@ -137,6 +118,10 @@ class Rollout:
         metadata: Mapping[str, Any] | None = None,
     ):
         self.model, self.gradient, self.metadata = model, gradient, dict(metadata or {})
+        self._options: dict[str, Any] = {
+            "record_every": record_every, "record_at": record_at, "record": record, "record_to": record_to, "memory": memory,
+            "control_every": control_every, "checkpoint_every": checkpoint_every, "gradient": gradient, "metadata": metadata,
+        }  # fmt: skip
         self.record_to = None if record_to is None else check_folder(record_to)
         self.steps = whole_number("steps", steps, LAST_STEP)
         self.control_every = whole_number("control_every", steps if control_every is None else control_every, LAST_STEP)
@@ -155,8 +140,13 @@ class Rollout:
         self._segments = range(0, self.steps, self.segment)
         self._token = -1
         self._last: Record | None = None
+        self.turn, self._own = Turn(), threading.local()  # the last run of each thread that uses it
         self._unfinished = False  # a run failed or was interrupted: the solver holds what it left
         self.simulator_calls = 0
+
+    def __reduce__(self) -> tuple:
+        """A copy, here or in another process, is a rollout of its own that has not run yet."""
+        return functools.partial(Rollout, self.model, self.steps, **self._options), ()
 
     @property
     def batch(self) -> int:
@@ -165,6 +155,7 @@ class Rollout:
     def parameters(self) -> dict[str, Any]:
         return self.model.parameters()
 
+    @in_turn
     def forward(
         self,
         values: Mapping[str, Any] | None = None,
@@ -203,7 +194,7 @@ class Rollout:
         checkpoints = self.solver.make_states(kept)
         checkpoints.write(0, start)
         record = Record(kept_values, checkpoints, next(_tokens), first_step, Status(), without=aside)
-        self._token, self._last = -1, None
+        self._token, self._last, self._own.token = -1, None, record.token
         self._buffers.begin()
         self.solver.begin(first_step)
         try:
@@ -223,26 +214,29 @@ class Rollout:
             raise SimulationError(record.status)
         return trajectory
 
+    @in_turn
     def final_state(self) -> State:
         """The state after the last forward run; `InputError` when there was none, or it failed."""
+        self._check_thread()
         if self._last is None or not self._last.completed:
             raise InputError("final_state: expected a forward run that completed, got none; call rollout.forward().")
         if self._token != self._last.token:
             self._replay(self._last, len(self._segments) - 1)
         return self.solver.states.read(self.steps - self._segments[-1])
 
+    @in_turn
     def last_good_state(self) -> tuple[State, int]:
         """The last state of the last forward run that nothing was wrong with, and its substep; for a good run its final one.
 
         Errors: `InputError` when there was no forward run.
         """
+        self._check_thread()
         if self._last is None or (self._last.good is None and not self._last.completed):
             raise InputError("last_good_state: expected a forward run, got none; call rollout.forward(check=False).")
         return (self.final_state(), self.steps) if self._last.good is None else (self._last.good, self._last.good_step)
 
-    def restarted(
-        self, state: State, environments: Iterable[int], values: Mapping[str, Any] | None = None
-    ) -> State:
+    @in_turn
+    def restarted(self, state: State, environments: Iterable[int], values: Mapping[str, Any] | None = None) -> State:
         """The state with these environments at the initial values again; `values` as in `forward`, default: those of the last run.
 
         Errors: `InputError` for numbers of no environment, and for what `forward` refuses.
@@ -258,6 +252,7 @@ class Rollout:
         """What the last forward run left for its backward."""
         return self._last
 
+    @in_turn
     def backward(
         self,
         adjoints: Mapping[str, Any],
@@ -276,6 +271,8 @@ class Rollout:
         Errors: `InputError` for a name that was not recorded or a wrong shape; `SimulationError` where the gradient
             is not finite, naming the array.
         """
+        if record is None:
+            self._check_thread()
         record = record or self._last
         if record is None or not self.gradient:
             raise InputError("backward: expected a forward run made with gradient=True; call rollout.forward() first.")
@@ -306,6 +303,7 @@ class Rollout:
         self._unfinished = False
         return gradients
 
+    @in_turn
     def tangent(self, directions: Mapping[str, Any], *, record: Record | None = None) -> dict[str, np.ndarray]:
         """Derivatives of the recorded arrays along directions of the parameters: name -> [direction, frame, batch, ...].
 
@@ -319,6 +317,8 @@ class Rollout:
         Errors: `InputError` for names, shapes, and laws given as torch modules; `SimulationError` where a derivative is
             not finite, naming the array.
         """
+        if record is None:
+            self._check_thread()
         record = record or self._last
         if record is None:
             raise InputError("tangent: expected a forward run, got none; call rollout.forward() first.")
@@ -330,6 +330,15 @@ class Rollout:
         made = self.model.derivatives(self.binding, start, directions, **options)
         self.simulator_calls += self.batch * len(np.asarray(next(iter(directions.values()))))
         return made
+
+    def _check_thread(self) -> None:
+        """Raise `InputError` where another thread has run it since this one did: which run is meant?"""
+        mine, last = getattr(self._own, "token", None), self._last
+        if mine is not None and last is not None and last.token != mine:
+            raise InputError(
+                "rollout: expected one thread between forward and what follows it, got a forward of another; make a rollout for "
+                "each thread, or use learn.simulate, which keeps its own record."
+            )
 
     def _check_frames(self, frames: int) -> None:
         """Raise `InputError` when the recorded frames would not fit the device."""
@@ -374,7 +383,9 @@ class Rollout:
         for name, shape in self.model.state_shapes.items():
             if name not in given:
                 kind = type(state).__name__
-                raise InputError(f"state: expected a state of this model, got {kind}; pass what final_state() returned.")
+                raise InputError(
+                    f"state: expected a state of this model, got {kind}; pass what final_state() returned."
+                )
             value = given[name]
             made[name] = np.asarray(value, self.model.precision.numpy)
             if made[name].shape != shape or not np.isfinite(made[name]).all():
@@ -447,7 +458,9 @@ class Rollout:
             self._replay(record, index)
         self.solver.set_clock(last, last - first)
         marks = {*self._buffers.steps_between(first, last - 1), first}
-        marks |= set(range(first if watch else first + -first % self.control_every, last, 1 if watch else self.control_every))
+        marks |= set(
+            range(first if watch else first + -first % self.control_every, last, 1 if watch else self.control_every)
+        )
         done = last
         for stop in sorted(marks, reverse=True):
             self._buffers.before_retreat(done)

@@ -1,12 +1,43 @@
-"""What a rollout is given, checked: parameter values, fields to record, and the substeps to record at."""
+"""What a rollout is given, checked: parameter values, fields, substeps to record at, and the memory between checkpoints."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pliant.sim.errors import InputError
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def parse_memory(memory: str | float) -> float:
+    """Bytes of "2GB", "500 MB" or a number of bytes."""
+    match = re.fullmatch(r"\s*([0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?)\s*([KMG]?B)?\s*", str(memory), re.IGNORECASE)
+    if not match:
+        raise InputError(f"memory: expected a size such as '2GB', got {memory!r}; give a number and a unit.")
+    return float(match[1]) * _UNITS[(match[2] or "").upper()]
+
+
+def choose_segment(steps: int, state_bytes: int, slot_bytes: int, memory: float) -> int:
+    """Substeps K between checkpoints: all of them if they fit, or what makes the segment and the checkpoints equally large.
+
+    A checkpoint takes `state_bytes`, a state of the segment `slot_bytes`; where they are the same, K = sqrt(steps).
+
+    Errors: `InputError` when even that exceeds the memory.
+    """
+    if (steps + 1) * slot_bytes + state_bytes <= memory:
+        return steps
+    segment = math.ceil(math.sqrt(steps * state_bytes / slot_bytes))
+    checkpoints = math.ceil(math.sqrt(steps * slot_bytes / state_bytes))
+    needed = (segment + 1) * slot_bytes + (checkpoints + 1) * state_bytes
+    if needed > memory:
+        raise InputError(
+            f"memory: {steps} substeps need at least {needed / 1e9:.2g} GB of checkpoints, got {memory / 1e9:.2g} GB; "
+            "raise `memory` or lower `steps`."
+        )
+    return segment
 
 
 def copied_values(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -36,7 +67,9 @@ def field_names(record: Sequence[str], known: tuple[str, ...]) -> tuple[str, ...
 def frame_steps_of(steps: int, every: int | None, at: Sequence[int] | None, control_every: int | None) -> Sequence[int]:
     """The substeps to record; the last need not be among them."""
     if at is None:
-        return range(0, steps + 1, whole_number("record_every", _usual_every(steps, control_every) if every is None else every))
+        return range(
+            0, steps + 1, whole_number("record_every", _usual_every(steps, control_every) if every is None else every)
+        )
     if every is not None:
         raise InputError(f"record_at: expected it without record_every, got {at} and {every}; give one of them.")
     if isinstance(at, str) or not isinstance(at, (Sequence, np.ndarray)):

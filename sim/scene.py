@@ -53,6 +53,7 @@ from pliant.sim.parameter import ParameterSpec
 from pliant.sim.precision import Precision, precision
 from pliant.sim.shapes import Shape
 from pliant.sim.shapes.base import FAR, NEAR
+from pliant.sim.sharing import built_alone
 
 FORMAT = 1
 WALLS = {"open": OPEN, "separating": SEPARATING_WALL, "slip": SLIP_WALL, "stick": STICK_WALL}
@@ -226,6 +227,7 @@ class Scene:
         self.colliders.append(entry)
         return entry["name"]
 
+    @built_alone
     def build(
         self,
         *,

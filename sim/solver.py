@@ -6,6 +6,7 @@ and gathers their gradients, a `Solver` steps stored states forward and their ad
 """
 
 import abc
+import dataclasses
 import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import warp as wp
 
+from pliant.sim.device import find_device
 from pliant.sim.errors import InputError
 from pliant.sim.parameter import Parameter
 from pliant.sim.precision import Precision
@@ -197,6 +199,14 @@ class BaseModel(abc.ABC):
     def parameters(self) -> dict[str, Parameter]:
         """Every differentiable parameter by its name, with unit, bounds and value."""
         return self._parameters
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy, or another process, makes the model of; what belongs to this one is made anew there."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {**fields, "device": str(self.device)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({**state, "device": find_device(state["device"])})
 
     def rollout(self, steps: int, **options: Any) -> "Rollout":
         """A `Rollout` of this model over `steps` substeps; see `sim.rollout.Rollout` for the options."""

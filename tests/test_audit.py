@@ -223,3 +223,39 @@ def test_a_torch_loss_is_audited_alike(rollout):
 def test_a_loss_that_is_not_finite_gets_its_sentence(rollout):
     with pytest.raises(sim.InputError, match="expected a finite loss"):
         check_gradients(rollout, lambda trajectory: torch.log(-trajectory["body.position"].mean()))
+
+
+def fallen(trajectory):
+    """Mean final z, and its derivative."""
+    x = trajectory["body.position"]
+    adjoint = np.zeros_like(x)
+    adjoint[-1, ..., 2] = 1.0 / x[-1, ..., 2].size
+    return float(x[-1, ..., 2].mean()), {"body.position": adjoint}
+
+
+def falling() -> sim.Rollout:
+    """A block in free fall: its stiffness has no part in its motion, its density none either."""
+    scene = sim.Scene(extent=((-0.3, -0.3, 0), (0.3, 0.3, 1)), cell_size=0.05)
+    law = sim.materials.NeoHookean(youngs_modulus=1e4, poissons_ratio=0.3)
+    scene.add_mpm(sim.shapes.Box(0.1, center=(0, 0, 0.6)), law, density=1000.0, spacing=0.05, name="body")
+    return scene.build(dt=1e-3, dtype="float64", threads=1).rollout(20)
+
+
+def test_a_derivative_that_is_truly_zero_is_no_failure_and_every_probe_is_printed():
+    rollout, names = falling(), ["body.youngs_modulus", "body.density", "gravity"]
+    report = sim.check_gradients(rollout, fallen, names=names, sweep=(1e-3, 1e-4, 1e-5))
+    assert report.ok, str(report)
+    stiffness = report.parameters[0]
+    assert stiffness.zero or stiffness.error == 0.0
+    assert len(str(report).splitlines()) == 2 + 2 * len(names) + 2
+    gravity = report.parameters[2]
+    assert not gravity.zero and f"{gravity.adjoint[1]:.6e}" in str(report)
+
+
+def test_a_zero_in_place_of_a_derivative_is_not_taken_for_one():
+    def silent(trajectory):
+        value, adjoints = fallen(trajectory)
+        return value, {name: 0.0 * adjoint for name, adjoint in adjoints.items()}
+
+    report = sim.check_gradients(falling(), silent, names=["gravity"], sweep=(1e-3, 1e-4))
+    assert not report.ok and not report.parameters[0].zero

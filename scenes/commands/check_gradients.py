@@ -34,6 +34,7 @@ BAR = "{l_bar}{bar}| {n:.1f}/{total} parameters [{elapsed}<{remaining}{postfix}]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_simulation_options(parser)
     add_progress_option(parser)
+    parser.add_argument("--parameters", nargs="+", metavar="NAME", help="audit these alone (default: all)")
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="save the plot of the audit (.png)")
     parser.set_defaults(dtype="float64")
 
@@ -57,7 +58,9 @@ def execute(arguments: argparse.Namespace) -> int:
     values = spec.values(rollout) if spec.values else None
     with tqdm(desc=spec.name, leave=False, bar_format=BAR, disable=not arguments.progress) as bar:
         try:
-            audit = sim.check_gradients(rollout, mean_squared_displacement, values, progress=mover(bar))
+            audit = sim.check_gradients(
+                rollout, mean_squared_displacement, values, names=arguments.parameters, progress=mover(bar)
+            )
         except AuditInterrupted as interruption:
             bar.close()
             print(interruption.report)

@@ -11,6 +11,7 @@ from pliant.sim.finite_volume.model import BOUNDARY, INITIAL, DiffusionModel
 from pliant.sim.parameter import Parameter
 from pliant.sim.precision import precision
 from pliant.sim.scene import find_device
+from pliant.sim.sharing import built_alone
 
 FEWEST = 4
 
@@ -64,6 +65,7 @@ class Interval:
         self.entry = {"law": law, "name": name, "initial": values, "held": held}
         return name
 
+    @built_alone
     def build(
         self, *, dt: float, device: str = "cpu", batch: int = 1, dtype: str = "float32", seed: int = 0
     ) -> DiffusionModel:

@@ -17,6 +17,7 @@ from pliant.sim.errors import InputError
 from pliant.sim.memory import device_memory
 from pliant.sim.parameter import Parameter, ParameterSpec
 from pliant.sim.precision import Precision, precision
+from pliant.sim.sharing import built_alone
 from pliant.sim.spectral.equation import Equation, Field
 from pliant.sim.spectral.grid import Grid
 from pliant.sim.spectral.integrators import find_integrator
@@ -89,6 +90,7 @@ class PeriodicBox:
         self.entry = {"name": name, "equation": equation, "color": color, "initial": fields}
         return name
 
+    @built_alone
     def build(
         self,
         *,
