@@ -43,7 +43,7 @@ def cornered_scene(memory: float = 0.02) -> Scene:
     common = {"density": 1000.0, "spacing": 0.05}
     scene.add_mpm(Box(0.2, center=(0.11, 0.12, 0.12)), WATER, name="water", velocity=(-1, -0.8, -1), **common)
     scene.add_mpm(Box((0.15, 0.15, 0.1), center=(0.38, 0.1, 0.08)), SOFT, name="soft", velocity=(1, -1, -1), **common)
-    scene.add_collider(Sphere(0.06, center=(0.42, 0.05, 0.15)), name="ball", friction=0.4)
+    scene.add_collider(Sphere(0.06, center=(0.42, 0.05, 0.16)), name="ball", friction=0.4)
     scene.add_collider(Box(0.1, center=(0.22, 0.0, 0.0)), name="stump", friction=0.3)
     return scene
 
