@@ -423,8 +423,9 @@ class Rollout:
                     record.recorded = stop
                     if progress:
                         progress(stop)
-        status = Status.of(failures, self.batch)
-        record.status = dataclasses.replace(status, message=status.message + GO_ON) if failures else status
+        if failures:
+            status = Status.of(failures, self.batch)
+            record.status = dataclasses.replace(status, message=status.message + GO_ON)
         record.completed = True
         return self.steps
 
