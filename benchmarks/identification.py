@@ -27,9 +27,11 @@ class Case:
     unknowns: tuple[str, ...]
 
 
+# Clay starts nearer than the others: pushed by the floor from its particles' positions, it ends in other minima from guesses
+# that are three times too soft or too strong to yield. `pliant train material --horizons` is for those.
 CASES = (
     Case("specimen:jelly", ("youngs_modulus=1e4", "poissons_ratio=0.4")),
-    Case("specimen:clay", ("youngs_modulus=3e4", "poissons_ratio=0.4", "yield_stress=1e4")),
+    Case("specimen:clay", ("youngs_modulus=2e5", "poissons_ratio=0.35", "yield_stress=3e3")),
     Case("specimen:sand", ("friction_angle=0.7", "floor.friction=0.2")),
     Case("specimen:syrup", ("viscosity=0.5", "velocity")),
 )

@@ -111,6 +111,16 @@ class FrameBuffers(abc.ABC):
             **rollout.metadata,
         }  # fmt: skip
 
+    def _cast(self, name: str, value: np.ndarray) -> np.ndarray:
+        """The adjoint in the precision of the model; `InputError` where that cannot hold a finite number."""
+        with np.errstate(over="ignore"):
+            made = value.astype(self.rollout.model.precision.numpy)
+        if np.isfinite(value).all() and not np.isfinite(made).all():
+            raise InputError(
+                f"backward: expected adjoints of {name} that {made.dtype} holds, got {np.abs(value).max():.3g}; scale the loss."
+            )
+        return made
+
     def load_adjoints(self, adjoints: Mapping[str, Any]) -> None:
         """Check and hold the derivatives of the loss with respect to recorded arrays.
 
@@ -134,5 +144,5 @@ class FrameBuffers(abc.ABC):
                 raise InputError(
                     f"backward: expected shape {list(expected[name])} for {name}, got {list(value.shape)}."
                 )
-            checked[name] = value
+            checked[name] = self._cast(name, value)
         self.keep(checked)

@@ -57,7 +57,8 @@ class ParameterSpec:
         return entries
 
     def _check_quaternion(self, entries: np.ndarray, owner: str) -> None:
-        lengths = np.linalg.norm(entries[..., -4:], axis=-1)
+        with np.errstate(over="ignore"):  # an infinite length is refused below
+            lengths = np.linalg.norm(entries[..., -4:], axis=-1)
         bad = ~((lengths > 1e-3) & (lengths < 1e3))
         if entries.ndim and bad.any():
             raise InputError(
