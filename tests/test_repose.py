@@ -115,9 +115,10 @@ def test_sheared_sand_rises_to_the_ratio_of_stresses_that_the_cone_predicts(fric
 def test_sand_in_a_tilted_tray_comes_to_rest_at_the_published_angle_of_repose():
     """Two degrees below the predicted slope it holds, two degrees above it avalanches down to that slope.
 
-    1.25 degrees for either. The rough bottom holds a thin bed steeper, as it does real ones: where 34 was
-    predicted, beds of 8, 9, 10, 11 and 13 cells came to rest at 35.8, 35.4, 34.9, 34.7 and 34.4. Tilting leans a bed that holds against the lower wall, a deep one
-    further: by 0.4 degrees at 8 cells, 0.9 at 10, 1.2 at 13. Beds one cell wide are no test of it: they creep down to 30.
+    1.25 degrees for either. The rough bottom holds a thin bed steeper, as it does real ones: where 34 was predicted,
+    beds of 8, 9, 10, 11 and 13 cells came to rest at 35.8, 35.4, 34.9, 34.7 and 34.4. Tilting leans a bed that holds
+    against the lower wall, a deep one further: by 0.4 degrees at 8 cells, 0.9 at 10, 1.2 at 13. Beds one cell wide are
+    no test of it: they creep down to 30.
     """
     frictions = np.array([friction_of_slope(PUBLISHED)] * 2 + [PUBLISHED] * 2)
     slopes = np.array([slope_of_friction(angle) for angle in frictions])
