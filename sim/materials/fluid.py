@@ -20,8 +20,8 @@ class Fluid(Material):
 
     tau = K J (J - 1) I + eta J (C + C^T - 2/3 tr(C) I),   energy = K/2 (J - 1)^2,   F <- J^(1/3) I
 
-    The pressure K (1 - J) is linear in the volume. Viscosity limits an explicit step too, dt < density dx^2 / (6 eta)
-    or so, which `wave_speed` knows nothing of.
+    The pressure K (1 - J) is linear in the volume. Viscosity limits an explicit step too, dt < 0.4 density dx^2 / eta, which
+    `build` checks.
 
     A body of it has its pressures filtered each substep (`sim.mpm.pressure`) unless `add_mpm` is told otherwise.
 
