@@ -277,7 +277,7 @@ def make_shape(entry: dict, folder: pathlib.Path) -> shapes.Shape:
         return shapes.Plane((0.2, 0.1, 1.0), center=entry["center"])
     if kind == "Points":
         points = shapes.Sphere(0.1, center=entry["center"]).sample(0.05)
-        return shapes.Points(points, volume=size**3 if isinstance(size, float) else size)
+        return shapes.Points(points, volume=size * size * size if isinstance(size, float) else size)
     if kind == "Box":
         return shapes.Box(size, **place)
     if kind == "Sphere":
